@@ -1,0 +1,173 @@
+"""References: what a person may type for an artifact, and how they are helped when it is something else."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mkfs.errors import BadReference
+from mkfs.oci.digest import Digest
+from mkfs.oci.reference import Reference
+
+HEX = "9f" * 32
+DIGEST = Digest("sha256", HEX)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ghcr.io/llama:7b", Reference("ghcr.io", "llama", "7b")),
+        ("localhost/llama:7b", Reference("localhost", "llama", "7b")),
+        ("localhost:5000/team/llama.cpp:v1.0-rc_1", Reference("localhost:5000", "team/llama.cpp", "v1.0-rc_1")),
+        ("registry:5000/a__b/c---d_e:_x", Reference("registry:5000", "a__b/c---d_e", "_x")),
+        ("127.0.0.1:65535/x:Upper", Reference("127.0.0.1:65535", "x", "Upper")),
+        ("[::1]:5000/x:1", Reference("[::1]:5000", "x", "1")),
+        ("GHCR.io/x:1", Reference("ghcr.io", "x", "1")),
+        (f"ghcr.io/x@sha256:{HEX}", Reference("ghcr.io", "x", None, DIGEST)),
+        (f"ghcr.io/x:1@sha256:{HEX}", Reference("ghcr.io", "x", "1", DIGEST)),
+        (f"ghcr.io/x:{'t' * 128}", Reference("ghcr.io", "x", "t" * 128)),
+    ],
+)
+def test_proper_references_are_taken_apart(text: str, expected: Reference) -> None:
+    assert Reference.parse(text) == expected
+
+
+def test_a_digest_decides_and_the_tag_stays_for_people() -> None:
+    tagged = Reference.parse("ghcr.io/team/llama:7b")
+    assert (tagged.name, tagged.selector, str(tagged)) == ("ghcr.io/team/llama", "7b", "ghcr.io/team/llama:7b")
+    pinned = tagged.pinned(DIGEST)
+    assert (pinned.selector, str(pinned)) == (f"sha256:{HEX}", f"ghcr.io/team/llama:7b@sha256:{HEX}")
+
+
+components = st.from_regex(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+){0,2}", fullmatch=True).map(lambda text: text[:20].strip("._-"))
+
+
+@given(
+    st.sampled_from(["localhost", "ghcr.io", "10.0.0.1:5000", "[fe80::1]"]),
+    st.lists(components, min_size=1, max_size=4).map("/".join),
+    st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20}", fullmatch=True),
+    st.sampled_from([(True, None), (False, DIGEST), (True, DIGEST)]),
+)
+def test_a_reference_reads_back_from_its_text(registry: str, repository: str, tag: str, form: tuple[bool, Digest | None]) -> None:
+    tagged, digest = form
+    reference = Reference(registry, repository, tag if tagged else None, digest)
+    assert Reference.parse(str(reference)) == reference
+
+
+def test_a_reference_to_nothing_in_particular_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="needs a tag or a digest"):
+        Reference("ghcr.io", "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "aliases", "expected"),
+    [
+        ("registry/llama:7b", {"registry": "localhost:5000"}, "localhost:5000/llama:7b"),
+        ("hub/llama:7b", {"hub": "ghcr.io/team/models/"}, "ghcr.io/team/models/llama:7b"),
+        ("ghcr.io/x:1", {"ghcr.io": "mirror.example"}, "mirror.example/x:1"),
+        ("a/x:1", {"a": "localhost/b", "localhost": "ghcr.io"}, "localhost/b/x:1"),
+        ("ghcr.io/a/x:1", {"a": "localhost"}, "ghcr.io/a/x:1"),
+    ],
+)
+def test_an_alias_stands_for_the_first_component_and_is_replaced_once(text: str, aliases: dict[str, str], expected: str) -> None:
+    assert str(Reference.parse(text, aliases)) == expected
+
+
+@pytest.mark.parametrize("value", ["http://localhost:5000", "user:secret@localhost:5000", "localhost port 5000", "", "nohost"])
+def test_a_bad_alias_is_refused_and_tells_no_secret(value: str) -> None:
+    with pytest.raises(BadReference) as caught:
+        Reference.parse("registry/llama:7b", {"registry": value})
+    assert "secret" not in "".join(caught.value.lines())
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "hint"),
+    [
+        ("llama:7b", "'llama:7b' names no registry", "ghcr.io/llama:7b, or give it an alias in the config"),
+        ("team/llama:7b", "names no registry", 'ghcr.io/team/llama:7b, or give "team" an alias in the config'),
+        ("ghcr.io", "names no registry and repository", "write the registry, e.g. ghcr.io/NAME"),
+        ("localhost:5000", "names no registry and repository", "write the registry, e.g. ghcr.io/NAME"),
+        ("", "names no registry", "ghcr.io/NAME"),
+        ("/mnt/llama", "names no registry", "ghcr.io/NAME"),
+        ("ghcr.io/llama", "'ghcr.io/llama' names neither a tag nor a digest", "write ghcr.io/llama:latest if you mean that tag"),
+        ("ghcr.io/Team/Llama:7b", "not a repository: 'Team/Llama'", "ghcr.io/team/llama"),
+        (
+            "http://localhost:5000/x:1",
+            "starts with a scheme",
+            "write it without: localhost:5000/x:1; plain HTTP is asked for with --plain-http",
+        ),
+        ("oci://ghcr.io/x:1", "starts with a scheme", "write it without: ghcr.io/x:1"),
+        ("ghcr.io/x:a,b", "not a tag: 'a,b'", "name one tag"),
+        ("ghcr.io/x@sha256:12", "not a sha256 digest", "64 lower-case hex digits"),
+        ("ghcr.io:0/x:1", "not a registry", "host:port"),
+    ],
+)
+def test_the_hint_says_what_to_write_instead(text: str, what: str, hint: str) -> None:
+    with pytest.raises(BadReference) as caught:
+        Reference.parse(text)
+    assert what in caught.value.what
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ghcr.io/",
+        "ghcr.io/:1",
+        "ghcr.io//x:1",
+        "ghcr.io/x/:1",
+        "ghcr.io/x:",
+        "ghcr.io/x:.a",
+        "ghcr.io/x:-a",
+        "ghcr.io/x:1:2",
+        "ghcr.io/x:1/2",
+        "ghcr.io/x:1\n",
+        "ghcr.io/x:٣",
+        "ghcr.io/é:1",
+        "ghcr.io/../x:1",
+        "ghcr.io/x..y:1",
+        "ghcr.io/-x:1",
+        "ghcr.io/x?a=b:1",
+        "ghcr.io/x@",
+        "ghcr.io/x@latest",
+        f"ghcr.io/x:@sha256:{HEX}",
+        f"ghcr.io/x@sha256:{HEX}@sha256:{HEX}",
+        f"ghcr.io/x@blake3:{HEX}",
+        f"ghcr.io/x:{'t' * 129}",
+        f"ghcr.io/{'x' * 250}:1",
+        " ghcr.io/x:1",
+        ".ghcr.io/x:1",
+        "ghcr..io/x:1",
+        "-ghcr.io/x:1",
+        "ghcr.io:/x:1",
+        "ghcr.io:65536/x:1",
+        "ghcr.io:080/x:1",
+        "ghcr_io.example/x:1",
+        "[::1/x:1",
+        "[::g]:1/x:1",
+        "[fe80::1%eth0]/x:1",
+        "[.]/x:1",
+        f"x@sha256:{HEX}",
+    ],
+)
+def test_whatever_a_registry_could_read_otherwise_is_refused(text: str) -> None:
+    with pytest.raises(BadReference):
+        Reference.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["user:secret@ghcr.io/x:1", "https://user:secret@ghcr.io/x:1", "user:secret@ghcr.io", "secret@ghcr.io/x"]
+)
+def test_a_password_typed_into_a_reference_is_not_repeated(text: str) -> None:
+    with pytest.raises(BadReference) as caught:
+        Reference.parse(text)
+    assert "secret" not in "".join(caught.value.lines())
+    assert "docker config.json" in caught.value.hint
+
+
+def test_a_message_of_a_hostile_text_is_short_and_printable() -> None:
+    with pytest.raises(BadReference) as caught:
+        Reference.parse("ghcr.io/\x1b[31m" + "\u202e" * 100_000)
+    message = "".join(caught.value.lines())
+    assert message.isascii()
+    assert message.isprintable()
+    assert len(message) < 2000
