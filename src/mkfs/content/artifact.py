@@ -1,0 +1,145 @@
+"""From a reference to a directory: resolve, plan, tables, tree.
+
+Dependent round trips after the token: the manifest, the documents the plan needs (one for a ModelKit), then all layers at once:
+small ones whole, of large ones head and tail. One more for each further large entry of a layer.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Final, final
+
+from mkfs import formats
+from mkfs.archive.entry import Table
+from mkfs.content.engine import Engine
+from mkfs.content.layer import Layer
+from mkfs.content.together import all_done
+from mkfs.errors import IntegrityError, Unsupported
+from mkfs.formats.plan import Documents, Plan, PlannedLayer, RawLayer, TarLayer
+from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.digest import Digest
+from mkfs.oci.manifest import Index, Manifest, decode_manifest
+from mkfs.oci.reference import Reference
+from mkfs.registry.repository import Repository
+from mkfs.tree.build import Tree, build
+from mkfs.units import GIB, MIB, format_size
+
+log = logging.getLogger(__name__)
+
+# Layers up to this size are proven before the directory is shown: config, tokenizer, README. Together not more than the second
+# number, so that a kit of thousands of small layers is still mounted in seconds.
+SMALL_LAYER_BYTES: Final = MIB
+SMALL_LAYERS_BYTES: Final = 16 * MIB
+# Above this, whoever reads first waits long enough to be told so beforehand.
+WORTH_A_NOTICE_BYTES: Final = GIB
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the documents of an artifact say; no layer was touched. `digest` is computed from the manifest's bytes."""
+
+    reference: Reference
+    digest: Digest
+    manifest: Manifest
+    plan: Plan
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Artifact:
+    """An artifact ready to be shown. `layers` stand as in `description.plan.layers`; layers with the same bytes are one object."""
+
+    description: Description
+    tree: Tree
+    layers: tuple[Layer, ...]
+    notices: tuple[str, ...]  # what a person should know before reading, one line each
+
+    def close(self) -> None:
+        """Lets go of the cache's files."""
+        for layer in self.layers:
+            layer.close()
+
+
+async def describe(engine: Engine, repository: Repository, reference: Reference) -> Description:
+    """Resolves and plans. Raises `NotFound`, `NotAuthorised`, `Unreachable`, `Mismatch`, `BadDocument`, `Unsupported`."""
+    resolved = await repository.resolve(reference)
+    manifest = decode_manifest(resolved.data, resolved.media_type)
+    if isinstance(manifest, Index):
+        raise Unsupported(
+            f"{reference} is an index of {len(manifest.manifests)} manifests, not one artifact",
+            str(resolved.digest),
+            "name one of its manifests by digest: " + ", ".join(str(each.digest) for each in manifest.manifests[:3]),
+        )
+    blobs: dict[Digest, bytes] = {}
+    while not isinstance(answer := formats.plan(Documents(manifest, blobs)), Plan):
+        blobs[answer.descriptor.digest] = await _document(engine, repository, answer.descriptor)
+    for warning in answer.warnings:
+        log.info("%s: %s", reference, warning)
+    return Description(reference, resolved.digest, manifest, answer)
+
+
+async def _document(engine: Engine, repository: Repository, blob: Descriptor) -> bytes:
+    proven = await engine.on_disk(engine.cache.document, blob)
+    if proven is None:
+        proven = await repository.read_blob(blob)
+        await engine.on_disk(engine.cache.keep_document, proven)
+    return proven.data
+
+
+async def open_artifact(engine: Engine, repository: Repository, reference: Reference) -> Artifact:
+    """Everything needed to show the artifact as a directory. Raises what `describe` raises, and `BadArchive`, `CacheUnusable`.
+
+    A layer whose bytes are wrong does not fail this, as long as its headers can be read: its files answer with the error.
+    """
+    description = await describe(engine, repository, reference)
+    plan = description.plan
+    layers = _layers(engine, repository, plan)
+    distinct = tuple(dict.fromkeys(layers))
+    await all_done(layer.open for layer in distinct)
+    room = SMALL_LAYERS_BYTES
+    early: set[Layer] = set()
+    for layer in distinct:
+        if not layer.published and layer.blob.size_bytes <= min(SMALL_LAYER_BYTES, room):
+            room -= layer.blob.size_bytes
+            early.add(layer)
+    tables: dict[Layer, Table | None] = {}
+
+    async def learn(layer: Layer) -> None:
+        if layer in early:
+            try:
+                await layer.prove()
+            except IntegrityError as error:  # its readers will get it; names can still come from the headers
+                log.info("%s is shown, but cannot be read: %s", layer.label, error)
+        tables[layer] = await layer.table()
+
+    await all_done((lambda layer=layer: learn(layer)) for layer in distinct)  # type: ignore[misc]
+    tree = build(plan, [tables[layer] for layer in layers])
+    return Artifact(description, tree, layers, _notices(distinct))
+
+
+def _layers(engine: Engine, repository: Repository, plan: Plan) -> tuple[Layer, ...]:
+    """One `Layer` per distinct bytes and reading; a kit may name the same bytes several times."""
+    known: dict[tuple[Digest, int, bool], Layer] = {}
+    layers: list[Layer] = []
+    for planned in plan.layers:
+        tar = isinstance(planned.reading, TarLayer)
+        key = (planned.descriptor.digest, planned.descriptor.size_bytes, tar)
+        if key not in known:
+            known[key] = Layer(engine=engine, reader=repository, blob=planned.descriptor, label=_label(planned), tar=tar)
+        layers.append(known[key])
+    return tuple(layers)
+
+
+def _label(planned: PlannedLayer) -> str:
+    name = planned.name or (
+        planned.reading.path.decode("utf-8", "backslashreplace") if isinstance(planned.reading, RawLayer) else ""
+    )
+    return f"{planned.element} {name}".strip()
+
+
+def _notices(layers: tuple[Layer, ...]) -> tuple[str, ...]:
+    large = [layer for layer in layers if not layer.published and layer.blob.size_bytes > WORTH_A_NOTICE_BYTES]
+    return tuple(
+        f"{layer.label} is one layer of {format_size(layer.blob.size_bytes)}: its first read waits until all of it is proven"
+        for layer in large
+    )

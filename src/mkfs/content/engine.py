@@ -1,0 +1,42 @@
+"""What all layers of one mount share: the nursery their work runs in, buffers, threads, the cache.
+
+Threads: hashing and disk only. Both are limited apart, so that a slow disk does not keep bytes from being hashed.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, ParamSpec, TypeVar, final
+
+import trio
+
+from mkfs.cache.store import Cache
+from mkfs.content.buffers import Buffers
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Reads that miss the page cache wait for the disk, not for a core: enough of them to keep one NVMe queue busy.
+DISK_THREADS: Final = 16
+# Hashing wants cores: one thread more than there are, so that one may wait for its write while the others hash.
+HASH_THREADS: Final = (os.cpu_count() or 1) + 1
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Engine:
+    """The shared means. Lives as long as its nursery; cancelling that ends all work under way."""
+
+    nursery: trio.Nursery
+    cache: Cache
+    buffers: Buffers = field(default_factory=Buffers)
+    _disk: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(DISK_THREADS))
+    _hash: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(HASH_THREADS))
+
+    async def on_disk(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs blocking disk work in a thread. Once begun it is finished, even if the caller is cancelled."""
+        return await trio.to_thread.run_sync(lambda: work(*args, **kwargs), limiter=self._disk)
+
+    async def hashing(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs hashing (and writing what was hashed) in a thread. Once begun it is finished, even if the caller is cancelled."""
+        return await trio.to_thread.run_sync(lambda: work(*args, **kwargs), limiter=self._hash)

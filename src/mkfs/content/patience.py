@@ -1,0 +1,54 @@
+"""When to try again, and when to give up: decisions without a clock of their own.
+
+`Patience` is for a transfer that breaks: the deadline counts time without progress, so a slow but living link never runs out of it.
+`Verdict` is for bytes that came and were wrong: asking again at once would only load a registry that holds a damaged blob.
+"""
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from mkfs.errors import IntegrityError
+
+# Readers see EIO as SIGBUS (mmap), so a broken link is retried as long as a person would wait for it to come back.
+GIVE_UP_SECONDS: Final = 60.0
+FIRST_DELAY_SECONDS: Final = 0.1
+LONGEST_DELAY_SECONDS: Final = 5.0
+# Design §5: EIO with retry after 60 s, doubling to 10 min.
+FIRST_VERDICT_SECONDS: Final = 60.0
+LONGEST_VERDICT_SECONDS: Final = 600.0
+
+
+@final
+class Patience:
+    """Delays between tries of one transfer. All times are seconds of one monotonic clock, handed in."""
+
+    def __init__(self, now: float, give_up_seconds: float = GIVE_UP_SECONDS) -> None:
+        self._last_progress, self._give_up_seconds = now, give_up_seconds
+        self._tries = 0
+
+    def progressed(self, now: float) -> None:
+        """Bytes came: the deadline and the delays start anew."""
+        self._last_progress, self._tries = now, 0
+
+    def next_delay(self, now: float) -> float | None:
+        """How long to wait before the next try; None when there was no progress for too long."""
+        if now - self._last_progress >= self._give_up_seconds:
+            return None
+        self._tries += 1
+        return min(FIRST_DELAY_SECONDS * 2.0 ** (self._tries - 1), LONGEST_DELAY_SECONDS)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to answer for a layer whose bytes were wrong, and until when (seconds of the caller's clock)."""
+
+    error: IntegrityError
+    until: float
+    pause_seconds: float
+
+    @classmethod
+    def after(cls, previous: "Verdict | None", error: IntegrityError, now: float) -> "Verdict":
+        """The verdict on a fetch that ended in `error` at `now`, harder than the `previous` one."""
+        pause = FIRST_VERDICT_SECONDS if previous is None else min(previous.pause_seconds * 2, LONGEST_VERDICT_SECONDS)
+        return cls(error, now + pause, pause)

@@ -1,0 +1,22 @@
+"""The seam between a file system and the layers below it."""
+
+from typing import Protocol
+
+from mkfs.ranges import ByteRange
+
+Buffer = bytes | bytearray | memoryview
+
+
+class LayerReads(Protocol):
+    """Proven reads of one layer (uncompressed). Bytes handed out are proven in strict mode, always."""
+
+    def read_now(self, wanted: ByteRange) -> Buffer | None:
+        """The bytes of `wanted` if they can be had from memory without waiting for anything; else None. Never blocks."""
+
+    async def read(self, wanted: ByteRange) -> Buffer:
+        """Exactly the bytes of `wanted`, waiting for disk and network as long as bytes flow.
+
+        Cancelling leaves work that others wait for alone. Raises `MkfsError`: `IntegrityError` where the registry's bytes are
+        wrong, `Unreachable`, `NotFound`, `NotAuthorised` where they cannot be had, `CacheUnusable` where there is no room to prove
+        them.
+        """

@@ -1,0 +1,61 @@
+"""One range of a blob into memory, whatever breaks on the way: the loop that every fetch of ours is made of."""
+
+from collections.abc import Callable
+from typing import Final, final
+
+import trio
+
+from mkfs.content.patience import GIVE_UP_SECONDS, Patience
+from mkfs.errors import Unreachable
+from mkfs.oci.descriptor import Descriptor
+from mkfs.ranges import ByteRange
+from mkfs.registry.ranges import RangeReader
+
+# While somebody waits at a prompt for `mount`, a dead registry is given up sooner.
+IMPATIENT_SECONDS: Final = 25.0
+
+
+@final
+class RangesIgnored(Exception):
+    """The server sends the whole blob where a range was asked. To be gone round, not to be shown to anybody."""
+
+
+async def receive(
+    reader: RangeReader,
+    blob: Descriptor,
+    wanted: ByteRange,
+    into: memoryview,
+    *,
+    fresh: bool = False,
+    give_up_seconds: float = GIVE_UP_SECONDS,
+    progress: Callable[[int, str], None] | None = None,
+) -> None:
+    """Fills `into`, which is as long as `wanted`, with unproven bytes; a transfer that breaks goes on from its last good byte.
+
+    `progress` is told bytes and host of each piece. Raises `RangesIgnored`, `Unreachable` after `give_up_seconds` without a byte,
+    `NotFound`, `NotAuthorised`. Cancelling leaves `into` partly written.
+    """
+    patience = Patience(trio.current_time(), give_up_seconds)
+    done = 0
+    while done < wanted.length:
+        missing = ByteRange(wanted.start + done, wanted.stop)
+        try:
+            async with reader.open_range(blob, missing, fresh=fresh) as stream:
+                if stream.range != missing:
+                    raise RangesIgnored
+                async for piece in stream:
+                    into[done : done + len(piece)] = piece
+                    done += len(piece)
+                    patience.progressed(trio.current_time())
+                    if progress is not None:
+                        progress(len(piece), stream.host)
+        except Unreachable as error:
+            await pause(patience, error)
+
+
+async def pause(patience: Patience, error: Unreachable) -> None:
+    """Waits before the next try; raises `error` when there is none."""
+    delay = patience.next_delay(trio.current_time())
+    if delay is None:
+        raise error
+    await trio.sleep(delay)

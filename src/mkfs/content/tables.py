@@ -1,0 +1,55 @@
+"""The table of an uncompressed tar: from its headers at the registry (provisional), or from its published bytes (proven)."""
+
+from mkfs.archive.entry import Table
+from mkfs.archive.tar import TarScanner
+from mkfs.archive.windows import TAIL_BYTES, next_window
+from mkfs.cache.stored import StoredLayer
+from mkfs.content.receive import IMPATIENT_SECONDS, receive
+from mkfs.content.together import all_done
+from mkfs.oci.descriptor import Descriptor
+from mkfs.ranges import ByteRange
+from mkfs.registry.ranges import RangeReader
+
+
+async def fetch_table(reader: RangeReader, blob: Descriptor) -> Table:
+    """What the headers say, by ranged reads: head and tail at once, so that a layer of one large entry costs one round trip, then
+    from header to header.
+
+    Nothing of it is proven: neither names nor sizes. Raises `BadArchive`, `RangesIgnored`, `Unreachable`, `NotFound`,
+    `NotAuthorised`.
+    """
+    scanner = TarScanner(blob.size_bytes)
+    if scanner.wants is None:
+        return scanner.table()
+    head = next_window(scanner.wants, blob.size_bytes)
+    tail = ByteRange(max(head.stop, blob.size_bytes - TAIL_BYTES), blob.size_bytes)
+    windows = {window: bytearray(window.length) for window in (head, tail)}
+
+    async def read(window: ByteRange, into: bytearray) -> None:
+        with memoryview(into) as view:
+            await receive(reader, blob, window, view, give_up_seconds=IMPATIENT_SECONDS)
+
+    await all_done((lambda window=window, into=into: read(window, into)) for window, into in windows.items())  # type: ignore[misc]
+    scanner.feed(head.start, windows[head])
+    previous = head
+    while scanner.wants is not None:
+        if scanner.wants.start >= tail.start:
+            scanner.feed(tail.start, windows[tail])
+            continue
+        window = next_window(scanner.wants, blob.size_bytes, previous)
+        into = bytearray(window.length)
+        await read(window, into)
+        scanner.feed(window.start, into)
+        previous = window
+    return scanner.table()
+
+
+def stored_table(stored: StoredLayer) -> Table:
+    """The table of published bytes, each chunk of them checked. Blocking: for a thread. Raises `BadArchive`, `Damaged`."""
+    size_bytes = stored.index.grid.size_bytes
+    scanner = TarScanner(size_bytes)
+    window: ByteRange | None = None
+    while scanner.wants is not None:
+        window = next_window(scanner.wants, size_bytes, window)
+        scanner.feed(window.start, bytes(stored.read(window)))
+    return scanner.table()

@@ -1,0 +1,36 @@
+"""What a producer means: one module per producer, each answering `plan(documents)` with a `Plan` or what it still needs. Pure.
+
+A new format is one new file with `recognises` and `plan`, and its name in `FORMATS`. The first that recognises a manifest answers
+for it, so modules rest on marks that no other producer leaves (config type, artifact type, layer types), never on guesses.
+"""
+
+from typing import Final, Protocol
+
+from mkfs.formats import kitops, unsupported
+from mkfs.formats.plan import Documents, Need, Plan
+from mkfs.oci.manifest import Manifest
+
+
+class Format(Protocol):
+    """What a module of this room offers."""
+
+    def recognises(self, manifest: Manifest) -> bool:
+        """Whether this producer made it. Decided by the manifest alone."""
+
+    def plan(self, documents: Documents) -> Plan | Need:
+        """What the directory holds, or which blob must be read first; asked again until it is a `Plan`.
+
+        Raises `BadDocument` for documents that break the producer's rules and `Unsupported` for what cannot be shown (yet). Never a
+        plan that leaves out something the producer's own tool would write, unless one of its warnings says so.
+        """
+
+
+FORMATS: Final[tuple[Format, ...]] = (kitops,)
+
+
+def plan(documents: Documents) -> Plan | Need:
+    """Detects the producer and lets it plan. Raises `Unsupported`, saying what was found, where nobody recognises the manifest."""
+    for each in FORMATS:
+        if each.recognises(documents.manifest):
+            return each.plan(documents)
+    raise unsupported.refusal(documents.manifest)

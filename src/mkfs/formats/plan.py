@@ -1,0 +1,78 @@
+"""A plan: which layer of an artifact lands where, and how to read it. The answer of every module in this room."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+from mkfs.archive.entry import EntryKind
+from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.digest import Digest
+from mkfs.oci.manifest import Manifest
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """What has been read so far: the manifest, and the proven bytes of small blobs by digest. Grows by what `Need` asked for."""
+
+    manifest: Manifest
+    blobs: Mapping[Digest, bytes] = field(default_factory=dict, hash=False)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Ask again with the bytes of this blob in `Documents.blobs`."""
+
+    descriptor: Descriptor
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TarLayer:
+    """An uncompressed tar. Its entries land below `prefix` (b"" is the root); entries of other kinds are the producer's error."""
+
+    prefix: bytes = b""
+    kinds: frozenset[EntryKind] = frozenset({EntryKind.FILE, EntryKind.DIRECTORY})
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RawLayer:
+    """The layer is the content of one file at `path` (relative, `/` between components, not yet checked)."""
+
+    path: bytes
+    mode: int = 0o644
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PlannedLayer:
+    """One layer and its place. `element` is the producer's word for what it is (`model`, `datasets` …); `name` its id there."""
+
+    descriptor: Descriptor
+    reading: TarLayer | RawLayer
+    element: str
+    name: str = ""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class InlineFile:
+    """A file that the producer's tool writes from the config, not from a layer (the Kitfile)."""
+
+    path: bytes
+    data: bytes
+    mode: int = 0o644
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything the directory will hold. `layers` are in the order the producer's tool unpacks them; the same digest may stand twice."""
+
+    format_name: str  # for a person: "KitOps ModelKit"
+    layers: tuple[PlannedLayer, ...]
+    files: tuple[InlineFile, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=dict, hash=False)  # for `inspect`: name, version, description …
+    warnings: tuple[str, ...] = ()  # what was skipped or looks wrong, one line each

@@ -1,0 +1,64 @@
+"""Buffers: bounded, and yet nobody who has none waits for somebody who is slow."""
+
+import trio
+import trio.testing
+
+from mkfs.content.buffers import RANGE_BYTES, Buffers
+
+
+async def test_a_layer_gets_no_more_than_the_pool_holds(autojump_clock: trio.testing.MockClock) -> None:
+    buffers = Buffers(capacity=2)
+    held: list[bytearray] = []
+
+    async def greedy() -> None:
+        while True:
+            held.append(await buffers.borrow(lambda: len(held)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(greedy)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (len(held), buffers.lent) == (2, 2)
+        assert all(len(buffer) == RANGE_BYTES for buffer in held)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_layer_without_any_is_served_while_another_holds_all(autojump_clock: trio.testing.MockClock) -> None:
+    buffers = Buffers(capacity=1)
+    await buffers.borrow(lambda: 0)
+    with trio.fail_after(1):
+        await buffers.borrow(lambda: 0)
+    assert buffers.lent == 2
+
+
+async def test_who_lost_its_last_buffer_while_waiting_is_served(autojump_clock: trio.testing.MockClock) -> None:
+    buffers = Buffers(capacity=1)
+    mine = [await buffers.borrow(lambda: 0)]
+    await buffers.borrow(lambda: 0)  # somebody else's, never given back
+
+    async def wait_for_more() -> None:
+        mine.append(await buffers.borrow(lambda: len(mine)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_for_more)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(mine) == 1
+        buffers.give_back(mine.pop())
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(mine) == 1
+    assert buffers.lent == 2
+
+
+async def test_given_back_buffers_are_used_again(autojump_clock: trio.testing.MockClock) -> None:
+    buffers = Buffers(capacity=1)
+    first = await buffers.borrow(lambda: 0)
+    buffers.give_back(first)
+    assert await buffers.borrow(lambda: 0) is first
+
+
+async def test_a_cancelled_wait_borrows_nothing(autojump_clock: trio.testing.MockClock) -> None:
+    buffers = Buffers(capacity=1)
+    held = [await buffers.borrow(lambda: 0)]
+    with trio.move_on_after(1):
+        await buffers.borrow(lambda: 1)
+    buffers.give_back(held[0])
+    assert buffers.lent == 0

@@ -1,0 +1,39 @@
+"""Patience: a link that lives is never given up; one that is dead is, and a wrong blob is not asked for again and again."""
+
+from mkfs.content.patience import GIVE_UP_SECONDS, LONGEST_DELAY_SECONDS, LONGEST_VERDICT_SECONDS, Patience, Verdict
+from mkfs.errors import IntegrityError
+
+
+def delays(patience: Patience, now: float) -> tuple[list[float], float]:
+    taken = []
+    while (delay := patience.next_delay(now)) is not None:
+        taken.append(delay)
+        now += delay
+    return taken, now
+
+
+def test_a_dead_link_is_given_up_after_a_minute_with_growing_pauses() -> None:
+    taken, end = delays(Patience(100.0), 100.0)
+    assert taken == sorted(taken)
+    assert taken[0] < 1
+    assert taken[-1] == LONGEST_DELAY_SECONDS
+    assert GIVE_UP_SECONDS <= end - 100.0 <= GIVE_UP_SECONDS + LONGEST_DELAY_SECONDS
+
+
+def test_any_progress_starts_the_minute_anew() -> None:
+    patience = Patience(0.0)
+    first, end = delays(patience, 0.0)
+    patience.progressed(end)
+    again, _ = delays(patience, end)
+    assert again == first
+
+
+def test_a_verdict_grows_harder_up_to_ten_minutes() -> None:
+    error = IntegrityError("wrong bytes")
+    verdict, pauses = None, []
+    for now in range(0, 7000, 1000):
+        verdict = Verdict.after(verdict, error, float(now))
+        assert verdict.until == now + verdict.pause_seconds
+        pauses.append(verdict.pause_seconds)
+    assert pauses[:4] == [60, 120, 240, 480]
+    assert pauses[-1] == LONGEST_VERDICT_SECONDS

@@ -1,0 +1,54 @@
+"""Artifacts of other producers: recognised for what they are, and refused in a sentence that helps."""
+
+import pytest
+
+from mkfs.errors import Unsupported
+from mkfs.formats import plan
+from mkfs.formats.plan import Documents
+from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.digest import Digest
+from mkfs.oci.manifest import Manifest, decode_manifest
+from mkfs.oci.media_types import OCI_MANIFEST
+from tests.support import golden
+
+EMPTY = "application/vnd.oci.empty.v1+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+IMAGE_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+
+def artifact(config: str, *layers: str, artifact_type: str = "") -> Manifest:
+    described = tuple(Descriptor(each, Digest.of(each.encode()), len(each)) for each in layers)
+    return Manifest(OCI_MANIFEST, artifact_type, Descriptor(config, Digest.of(b"{}"), 2), described)
+
+
+def golden_manifest(name: str) -> Manifest:
+    manifest = decode_manifest(golden.manifest_bytes(name))
+    assert isinstance(manifest, Manifest)
+    return manifest
+
+
+@pytest.mark.parametrize(
+    ("manifest", "words"),
+    [
+        (golden_manifest("kit-1.11-simple-modelpack"), "a CNCF ModelPack artifact"),
+        (golden_manifest("modctl-0.2-hf-raw"), "a CNCF ModelPack artifact"),
+        (artifact("application/vnd.cnai.model.config.v1+json"), "a CNCF ModelPack artifact"),
+        (golden_manifest("oras-1.3-files"), "files pushed by ORAS"),
+        (
+            artifact("application/vnd.cncf.helm.config.v1+json", "application/vnd.cncf.helm.chart.content.v1.tar+gzip"),
+            "a Helm chart",
+        ),
+        (artifact("application/vnd.docker.ai.model.config.v0.1+json", "application/vnd.docker.ai.gguf.v3"), "a Docker model"),
+        (artifact(DOCKER_CONFIG, "application/vnd.ollama.image.model"), "an Ollama model"),
+        (artifact(DOCKER_CONFIG, "application/vnd.docker.image.rootfs.diff.tar.gzip"), "a container image"),
+        (artifact(OCI_CONFIG, IMAGE_LAYER), "a container image"),
+        (artifact(EMPTY, EMPTY, artifact_type="application/x\nnew"), r"unknown type \(application/x\\nnew\)"),
+        (artifact("application/vnd.example", EMPTY), r"unknown type \(application/vnd\.example\)"),
+    ],
+)
+def test_a_foreign_artifact_is_told_by_its_kind(manifest: Manifest, words: str) -> None:
+    with pytest.raises(Unsupported, match=words) as caught:
+        plan(Documents(manifest))
+    assert caught.value.exit_code == 14
+    assert caught.value.hint == "this version shows KitOps ModelKits"

@@ -1,0 +1,208 @@
+"""ModelKits: which layer lands where. A kit is shown as its own tool unpacks it, or refused by name; never something in between."""
+
+import io
+import json
+import tarfile
+from collections.abc import Sequence
+
+import pytest
+
+from mkfs.errors import BadDocument, Unsupported
+from mkfs.formats import plan
+from mkfs.formats.kitfile import KITFILE_LIMIT_BYTES
+from mkfs.formats.plan import Documents, Need, Plan, RawLayer, TarLayer
+from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.digest import Digest
+from mkfs.oci.manifest import Manifest, decode_manifest
+from mkfs.oci.media_types import KITOPS_CONFIG, OCI_MANIFEST
+from tests.support import golden
+
+PATH = "org.cncf.model.filepath"
+METADATA = "org.cncf.model.file.metadata+json"
+
+
+def layer(kind: str, content: bytes = b"", **annotations: str) -> Descriptor:
+    names = {"path": PATH, "metadata": METADATA}
+    data = content or kind.encode()
+    described = {names[key]: value for key, value in annotations.items()}
+    return Descriptor(f"application/vnd.kitops.modelkit.{kind}", Digest.of(data), len(data), described)
+
+
+def entry(of: Descriptor | None, path: str, **fields: str) -> dict[str, str]:
+    return {"path": path, **fields} | ({"digest": str(of.digest)} if of else {})
+
+
+def kit(layers: Sequence[Descriptor], **kitfile: object) -> Documents:
+    config = json.dumps({"manifestVersion": "1.0.0", "package": {}} | kitfile).encode()
+    descriptor = Descriptor(KITOPS_CONFIG, Digest.of(config), len(config))
+    return Documents(Manifest(OCI_MANIFEST, "", descriptor, tuple(layers)), {descriptor.digest: config})
+
+
+def planned(documents: Documents) -> Plan:
+    answer = plan(documents)
+    assert isinstance(answer, Plan)
+    return answer
+
+
+def documents_of(name: str) -> Documents:
+    manifest = decode_manifest(golden.manifest_bytes(name))
+    assert isinstance(manifest, Manifest)
+    return Documents(manifest, {manifest.config.digest: golden.blob(manifest.config.digest)})
+
+
+def unpacked(answer: Plan) -> list[golden.ExpectedEntry]:
+    """What the plan writes, with Python's tar reader in the place of our own rooms."""
+    tree: dict[str, golden.ExpectedEntry] = {}
+    for file in answer.files:
+        tree[file.path.decode()] = {
+            "path": file.path.decode(),
+            "mode": f"{file.mode:04o}",
+            "type": "file",
+            "size": len(file.data),
+            "sha256": golden.sha256(file.data),
+        }
+    for each in answer.layers:
+        assert each.reading == TarLayer()
+        with tarfile.open(fileobj=io.BytesIO(golden.blob(each.descriptor.digest))) as archive:
+            for member in archive:
+                known: golden.ExpectedEntry = {"path": member.name, "mode": f"{member.mode:04o}", "type": "dir"}
+                if member.isfile():
+                    assert member.name not in tree
+                    content = archive.extractfile(member).read()
+                    known |= {"type": "file", "size": member.size, "sha256": golden.sha256(content)}
+                tree.setdefault(member.name, known)
+    return [tree[path] for path in sorted(tree)]
+
+
+@pytest.mark.parametrize("name", golden.tar_kits())
+def test_a_planned_kit_is_the_directory_that_kit_unpacked(name: str) -> None:
+    answer = planned(documents_of(name))
+    assert unpacked(answer) == sorted(golden.expected(name), key=lambda expected: expected["path"])
+    assert answer.warnings == ()
+    assert answer.properties["packed by"] == "kit " + name.split("-")[1] + ".0"
+
+
+def test_the_config_is_asked_for_once_and_first() -> None:
+    documents = documents_of("kit-1.11-simple-tar")
+    assert plan(Documents(documents.manifest)) == Need(documents.manifest.config)
+    assert isinstance(plan(documents), Plan)
+
+
+def test_a_config_that_came_with_the_manifest_is_not_asked_for() -> None:
+    documents = kit([])
+    config = documents.manifest.config
+    embedded = Descriptor(config.media_type, config.digest, config.size_bytes, data=documents.blobs[config.digest])
+    assert planned(Documents(Manifest(OCI_MANIFEST, "", embedded, ()))).layers == ()
+
+
+def test_a_config_too_large_to_be_one_is_not_even_asked_for() -> None:
+    config = Descriptor(KITOPS_CONFIG, Digest.of(b""), KITFILE_LIMIT_BYTES + 1)
+    with pytest.raises(BadDocument, match="too large"):
+        plan(Documents(Manifest(OCI_MANIFEST, "", config, ())))
+
+
+def test_layers_come_in_the_order_in_which_kit_unpacks_them() -> None:
+    kinds = {"code": "code", "docs": "docs", "dataset": "datasets", "modelpart": "parts", "model": "model"}
+    layers = {element: layer(f"{kind}.v1.tar") for kind, element in kinds.items()}
+    prompt = layer("code.v1.tar", b"prompt")
+    documents = kit(
+        [*layers.values(), prompt],
+        model=entry(layers["model"], "m", name="llama") | {"parts": [entry(layers["parts"], "p")]},
+        **{element: [entry(layers[element], element)] for element in ("code", "docs", "datasets")},
+        prompts=[entry(prompt, "x.txt")],
+    )
+    answer = planned(documents).layers
+    assert [each.element for each in answer] == ["model", "parts", "datasets", "code", "docs", "prompts"]
+    assert [each.name for each in answer] == ["llama", "p", "datasets", "code", "docs", "x.txt"]
+    assert answer[5].descriptor == prompt
+
+
+def test_one_digest_under_several_paths_is_as_many_files() -> None:
+    same = [layer("modelpart.v1.raw", b"same", path=path) for path in ("a.bin", "c/b.bin", "d.bin")]
+    parts = [entry(same[2], "d.bin"), entry(same[0], "./a.bin"), entry(same[1], "c/b.bin")]
+    readings = [each.reading for each in planned(kit(same, model={"parts": parts})).layers]
+    assert readings == [RawLayer(b"d.bin"), RawLayer(b"a.bin"), RawLayer(b"c/b.bin")]
+
+
+def test_one_digest_of_two_kinds_goes_by_kind_where_no_path_decides() -> None:
+    docs, code = layer("docs.v1.tar", b"same"), layer("code.v1.tar", b"same")
+    answer = planned(kit([docs, code], code=[entry(code, "x")], docs=[entry(docs, "x")]))
+    assert [each.descriptor for each in answer.layers] == [code, docs]
+
+
+def test_a_raw_layer_has_the_mode_its_annotation_says() -> None:
+    metadata = json.dumps({"name": "run", "mode": 0o4755, "size": 3, "typeflag": 0})
+    told = layer("code.v1.raw", b"run", path="bin/run", metadata=metadata)
+    untold = layer("docs.v1.raw", b"doc", path="a b/ü.md")
+    answer = planned(kit([told, untold], code=[entry(told, "bin/run")], docs=[entry(untold, "a b/ü.md")]))
+    assert [each.reading for each in answer.layers] == [RawLayer(b"bin/run", 0o755), RawLayer("a b/ü.md".encode(), 0o644)]
+
+
+def test_a_bundle_of_a_newer_kit_is_one_file() -> None:
+    bundle = layer("mcpb.v1.raw", path="fs.mcpb")
+    (answer,) = planned(kit([bundle], mcpServers=[entry(bundle, "fs.mcpb", name="fs")])).layers
+    assert (answer.reading, answer.element, answer.name) == (RawLayer(b"fs.mcpb"), "mcpServers", "fs")
+
+
+def test_what_is_left_out_is_said() -> None:
+    strange, docs = layer("agent.v2.blob"), layer("docs.v1.tar")
+    answer = planned(
+        kit(
+            [strange, docs], docs=[entry(docs, "d")], datasets=[{"path": "big", "remotePath": "s3://bucket/key", "remoteHash": "x"}]
+        )
+    )
+    assert len(answer.layers) == 1
+    assert answer.warnings == (
+        "datasets big is not shown: it is not in the ModelKit but referred to from it",
+        "layer 1 of 2 (application/vnd.kitops.modelkit.agent.v2.blob) is not shown: nothing in the Kitfile names it",
+    )
+
+
+MODEL = layer("model.v1.tar")
+
+
+@pytest.mark.parametrize(
+    ("documents", "words"),
+    [
+        (documents_of("kit-1.11-simple-gzip"), r"layer 1 of 3 \(model simple, .*tar\+gzip\) is compressed with gzip"),
+        (kit([layer("model.v1.tar+zstd")], model=entry(layer("model.v1.tar+zstd"), "m")), "compressed with zstd"),
+        (kit([layer("docs.v1.raw+gzip")], docs=[entry(layer("docs.v1.raw+gzip"), "m")]), "compressed with gzip"),
+        (documents_of("kit-1.11-child-tar"), r"a reference to another one: 127\.0\.0\.1:5310/golden/kit-1\.11:simple-tar"),
+        (kit([], model={"path": "llama@sha256:1"}), "a reference to another one"),
+        (kit([MODEL], model=entry(None, "weights:v1")), "packed by kit before 0.5"),
+        (kit([layer("agent.v1.tar")], docs=[entry(layer("agent.v1.tar"), "d")]), "layer 1 of 1 .* type that this version"),
+        (kit([layer("docs.v2.tar")], docs=[entry(layer("docs.v2.tar"), "d")]), "layer 1 of 1 .* type that this version"),
+        (kit([layer("docs.v1.zip")], docs=[entry(layer("docs.v1.zip"), "d")]), "stored as 'zip'"),
+    ],
+)
+def test_what_cannot_be_shown_yet_is_refused_by_name(documents: Documents, words: str) -> None:
+    with pytest.raises(Unsupported, match=words) as caught:
+        plan(documents)
+    assert not isinstance(caught.value, BadDocument)
+    assert caught.value.exit_code == 14
+    assert len("\n".join(caught.value.lines()).splitlines()) <= 3
+
+
+def raw(metadata: str, content: bytes = b"four") -> Documents:
+    docs = layer("docs.v1.raw", content, path="d", metadata=metadata)
+    return kit([docs], docs=[entry(docs, "d")])
+
+
+@pytest.mark.parametrize(
+    ("documents", "words"),
+    [
+        (kit([layer("docs.v1.raw")], docs=[entry(layer("docs.v1.raw"), "d\n")]), r"layer 1 of 1 \(docs 'd\\n', .*without a path"),
+        (raw('{"size":5}'), "got 5, expected 4"),
+        (raw('{"mode":420}'), "got None, expected 4"),
+        (raw('{"size":4.0}'), "got 4.0, expected 4"),
+        (raw('{"size":4,"mode":"0644"}'), "mode is '0644'"),
+        (raw('{"size":4,"mode":-1}'), "mode is -1"),
+        (raw("[]"), METADATA.replace("+", r"\+")),
+        (kit([MODEL], docs=[entry(layer("docs.v1.tar"), "d")]), r"docs\[0\] names a layer that the manifest does not have"),
+        (kit([MODEL], model=entry(MODEL, "m"), docs=[entry(None, "d")]), r"docs\[0\] has no digest"),
+        (kit([], docs=[entry(None, "d")]), r"docs\[0\] has no digest"),
+    ],
+)
+def test_a_kit_that_breaks_its_own_rules_is_refused(documents: Documents, words: str) -> None:
+    with pytest.raises(BadDocument, match=words):
+        plan(documents)

@@ -1,0 +1,65 @@
+"""Layers without a registry: `LayerReads` that keep their promises in the plainest way, or break one on purpose."""
+
+from dataclasses import dataclass, field
+
+import trio
+
+from mkfs.errors import MkfsError
+from mkfs.ranges import ByteRange
+
+
+@dataclass(eq=False)
+class MemoryLayer:
+    """Has all its bytes at hand, and remembers what it was asked for."""
+
+    data: bytes
+    asked: list[ByteRange] = field(default_factory=list)
+
+    def read_now(self, wanted: ByteRange) -> memoryview | None:
+        self.asked.append(wanted)
+        return memoryview(self.data)[wanted.start : wanted.stop]
+
+    async def read(self, wanted: ByteRange) -> bytes:
+        raise AssertionError("asked to wait for bytes it had at once")
+
+
+@dataclass(eq=False)
+class LateLayer:
+    """Has bytes at hand only below `frontier`; the rest it hands out when asked to wait."""
+
+    data: bytes
+    frontier: int = 0
+
+    def read_now(self, wanted: ByteRange) -> bytes | None:
+        return self.data[wanted.start : wanted.stop] if wanted.stop <= self.frontier else None
+
+    async def read(self, wanted: ByteRange) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return self.data[wanted.start : wanted.stop]
+
+
+@dataclass(eq=False)
+class SlowLayer:
+    """Has nothing at hand and answers nobody until `open` is set: then zeros, as many as asked for."""
+
+    open: trio.Event = field(default_factory=trio.Event)
+
+    def read_now(self, wanted: ByteRange) -> bytes | None:
+        return None
+
+    async def read(self, wanted: ByteRange) -> bytes:
+        await self.open.wait()
+        return bytes(wanted.length)
+
+
+@dataclass(eq=False)
+class BrokenLayer:
+    """Fails every read with `error`."""
+
+    error: Exception = field(default_factory=lambda: MkfsError("the layer is broken"))
+
+    def read_now(self, wanted: ByteRange) -> bytes | None:
+        return None
+
+    async def read(self, wanted: ByteRange) -> bytes:
+        raise self.error

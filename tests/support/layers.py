@@ -1,0 +1,78 @@
+"""Layers to read in tests of `content`: a small tar with large and small entries, in memory, and an engine over a fresh cache."""
+
+import io
+import tarfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from mkfs.cache.store import Cache
+from mkfs.content.engine import Engine
+from mkfs.content.layer import Layer
+from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.digest import Digest
+from mkfs.ranges import ByteRange
+from mkfs.testing.bodies import SeededBody
+from mkfs.testing.sources import MemoryReader
+from mkfs.units import MIB
+
+
+def seeded(seed: int, size_bytes: int) -> bytes:
+    """Incompressible bytes."""
+    return SeededBody(seed, size_bytes).read(ByteRange(0, size_bytes))
+
+
+def tar_of(files: dict[str, bytes]) -> bytes:
+    """An uncompressed tar of these files, as Python writes it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in files.items():
+            header = tarfile.TarInfo(name)
+            header.size = len(content)
+            archive.addfile(header, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Content and its descriptor."""
+
+    content: bytes
+
+    @property
+    def descriptor(self) -> Descriptor:
+        return Descriptor("application/octet-stream", Digest.of(self.content), len(self.content))
+
+    @property
+    def digest(self) -> Digest:
+        return self.descriptor.digest
+
+    def reader(self, *, stall_seconds: float = 30) -> MemoryReader:
+        """A registry that has it."""
+        return MemoryReader({self.digest: self.content}, stall_seconds=stall_seconds)
+
+
+LARGE = Blob(seeded(1, 20 * MIB + 777))
+ARCHIVE = Blob(
+    tar_of({"small": b"s" * 100, "large": seeded(2, 9 * MIB + 5), "middle": seeded(3, 3000), "last": seeded(4, 2 * MIB)})
+)
+
+
+@asynccontextmanager
+async def engine_at(root: Path) -> AsyncGenerator[Engine, None]:
+    """An engine over the cache at `root`; what runs in it ends with the block."""
+    cache = Cache.open(root)
+    try:
+        async with trio.open_nursery() as nursery:
+            yield Engine(nursery, cache)
+            nursery.cancel_scope.cancel()
+    finally:
+        cache.close()
+
+
+def layer_of(engine: Engine, reader: MemoryReader, blob: Blob, *, tar: bool = False) -> Layer:
+    """A layer over `reader`."""
+    return Layer(engine=engine, reader=reader, blob=blob.descriptor, label="model test", tar=tar)

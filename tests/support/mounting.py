@@ -1,0 +1,269 @@
+"""The real command, run as somebody would run it, and what it leaves behind.
+
+    shell = Shell(tmp_path)
+    assert shell.run("ls", reference).exit_code == 0
+    with shell.mounted(reference) as mount:
+        (mount.place / "Kitfile").read_bytes()
+
+A `Shell` is somebody with a home, cache, config file and credentials of their own, so that nothing of this machine gets into a test
+and nothing of a test stays on it. Its home also names its processes: daemons inherit the environment they were started in.
+"""
+
+import errno
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mkfs.fuse.connection import _open_control
+from mkfs.fuse.mountinfo import Mount as Mounted
+from mkfs.fuse.mountinfo import mount_at
+
+SOURCE: Final = Path(__file__).resolve().parents[2] / "src"
+_COMMAND_SECONDS: Final = 60  # longer than any deadline of ours: a command that hangs fails its test, not the run
+_END_SECONDS: Final = 10
+_PROC: Final = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended, and what it said."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def lines(self) -> list[str]:
+        """What it said on standard error."""
+        return self.stderr.splitlines()
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Somebody at a prompt. All of it lives in `home`."""
+
+    home: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for directory in (self.home, self.home / "tmp", self.docker_config.parent):
+            directory.mkdir(exist_ok=True)
+        self.config.touch()
+
+    @property
+    def config(self) -> Path:
+        """The config file."""
+        return self.home / "config.toml"
+
+    @property
+    def cache(self) -> Path:
+        """The cache directory. Not made before it is used."""
+        return self.home / "cache"
+
+    @property
+    def docker_config(self) -> Path:
+        """Docker's file of credentials. Not there before `log_in`."""
+        return self.home / "docker" / "config.json"
+
+    def log_in(self, host: str, user: str, password: str) -> None:
+        """What `docker login` would write."""
+        auth = b64encode(f"{user}:{password}".encode()).decode()
+        self.docker_config.write_text(json.dumps({"auths": {host: {"auth": auth}}}))
+
+    def variables(self) -> dict[str, str]:
+        """The environment of its commands."""
+        inherited = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONWARNINGS") if name in os.environ}
+        return {
+            **inherited,
+            "PYTHONPATH": str(SOURCE),
+            "HOME": str(self.home),
+            "TMPDIR": str(self.home / "tmp"),
+            "XDG_CACHE_HOME": str(self.home / "xdg" / "cache"),
+            "XDG_CONFIG_HOME": str(self.home / "xdg" / "config"),
+            "XDG_STATE_HOME": str(self.home / "xdg" / "state"),
+            "MKFS_CACHE_DIR": str(self.cache),
+            "MKFS_CONFIG": str(self.config),
+            "DOCKER_CONFIG": str(self.docker_config.parent),
+            **self.environment,
+        }
+
+    def words(self, *arguments: str | Path) -> list[str | Path]:
+        """The command line of `mkfs …`; a mount logs into the home."""
+        log = ["--log-file", self.home / f"{Path(arguments[2]).name or 'mount'}.log"] if arguments[:1] == ("mount",) else []
+        if "--foreground" in arguments:
+            log = []
+        return [sys.executable, "-P", "-m", "mkfs", *arguments, *log]
+
+    def run(self, *arguments: str | Path, around: Sequence[str | Path] = (), timeout: float = _COMMAND_SECONDS) -> Ran:
+        """Runs `mkfs …` to its end; `around` is a command that runs it, such as setpriv."""
+        done = subprocess.run(
+            [*around, *self.words(*arguments)],
+            env=self.variables(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=timeout,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """Starts `mkfs …`; the caller waits for it."""
+        return subprocess.Popen(
+            self.words(*arguments),
+            env=self.variables(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="surrogateescape",
+        )
+
+    def new_place(self, name: str = "mnt") -> Path:
+        """An empty directory to mount on."""
+        place = self.home / name
+        place.mkdir()
+        return place
+
+    def mount(self, reference: str, *options: str, place: Path | None = None) -> "Mount":
+        """Mounts; fails the test where the command fails. `mounted` also ends it."""
+        place = place or self.new_place()
+        ran = self.run("mount", reference, place, *options)
+        assert ran.exit_code == 0, ran
+        return Mount(self, place, ran)
+
+    @contextmanager
+    def mounted(self, reference: str, *options: str, place: Path | None = None) -> Iterator["Mount"]:
+        """A mount for the length of the block, taken down by force if need be."""
+        mount = self.mount(reference, *options, place=place)
+        try:
+            yield mount
+        finally:
+            mount.end()
+
+    def processes(self) -> list[int]:
+        """The processes that were started from here and are alive."""
+        mark = f"HOME={self.home}".encode()
+        return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdecimal() and mark in _environment(entry)]
+
+    def mounts(self) -> list[Path]:
+        """Everything that is mounted below the home."""
+        lines = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
+        places = [Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4])) for line in lines]
+        return [place for place in places if self.home in place.parents]
+
+    def is_tidy(self) -> bool:
+        """Whether nothing is mounted and no process is left. Waits for processes that are about to end."""
+        return not self.mounts() and all(ended(pid) for pid in self.processes()) and not self.processes()
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A mount that was readable when its command returned."""
+
+    shell: Shell
+    place: Path
+    ran: Ran
+
+    @property
+    def log_file(self) -> Path:
+        """Where its daemon logs."""
+        return self.shell.home / f"{self.place.name}.log"
+
+    @property
+    def pid(self) -> int:
+        """Its daemon, as the last line about mounting in its log says."""
+        found = re.findall(r" mounted .* at .*, pid ([0-9]+)$", self.log_file.read_text(), re.MULTILINE)
+        return int(found[-1])
+
+    @property
+    def entry(self) -> Mounted:
+        """Its line in the mount table."""
+        mount = mount_at(self.place)
+        assert mount is not None, f"{self.place} is not mounted"
+        return mount
+
+    def is_mounted(self) -> bool:
+        """Whether something is mounted at its place."""
+        return mount_at(self.place) is not None
+
+    def path(self, name: str) -> Path:
+        """A path in it."""
+        return self.place / name
+
+    def requests_waiting(self) -> int:
+        """How many requests the kernel waits for (fusectl, "waiting"), those in the daemon included."""
+        control = _open_control(self.entry.device.partition(":")[2])
+        assert control is not None, "no fusectl"
+        try:
+            with open("waiting", opener=lambda name, flags: os.open(name, flags, dir_fd=control)) as file:
+                return int(file.read())
+        finally:
+            os.close(control)
+
+    def umount(self) -> None:
+        """Unmounts by the command, as a person would; fails the test where that fails or the daemon stays."""
+        pid = self.pid
+        ran = self.shell.run("umount", self.place)
+        assert ran.exit_code == 0, ran
+        assert not self.is_mounted()
+        assert ended(pid), "the daemon is still there"
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The daemon answers nobody for the length of the block (SIGSTOP)."""
+        pid = self.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def end(self) -> None:
+        """Takes it down whatever state it is in; fails the test if the daemon has to be killed."""
+        pids = self.shell.processes()
+        while self.is_mounted():
+            subprocess.run(["umount", "--lazy", self.place], check=True)
+        if self.log_file.exists():
+            pid = self.pid
+            if pid in pids and not ended(pid):
+                os.kill(pid, signal.SIGKILL)
+                raise AssertionError("the daemon outlived its mount")
+
+
+def ended(pid: int, seconds: float = _END_SECONDS) -> bool:
+    """Whether the process `pid`, which need not be a child, ends within `seconds`."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], seconds)[0])
+    finally:
+        os.close(descriptor)
+
+
+def refusal_of(work: Callable[[], object]) -> str:
+    """The name of the error number with which the kernel refuses `work` ("" if it does not)."""
+    try:
+        work()
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error.errno))
+    return ""
+
+
+def _environment(process: Path) -> list[bytes]:
+    with suppress(OSError):
+        return (process / "environ").read_bytes().split(b"\0")
+    return []

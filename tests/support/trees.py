@@ -1,0 +1,38 @@
+"""Trees for tests, from a list of files: each file has a layer of its own, as a ModelKit's parts have."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from mkfs.archive.entry import Entry, EntryKind
+from mkfs.content.reads import LayerReads
+from mkfs.formats.plan import InlineFile, Plan, PlannedLayer, TarLayer
+from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.digest import Digest
+from mkfs.tree.build import Tree, build
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a tree and the layer that answers for it; the content starts at `content_offset` of the layer."""
+
+    size_bytes: int
+    layer: LayerReads
+    mode: int = 0o644
+    content_offset: int = 0
+
+
+def grow(
+    parts: Mapping[bytes, Part],
+    *,
+    inline: Mapping[bytes, bytes] = MappingProxyType({}),
+    directories: Mapping[bytes, int] = MappingProxyType({}),
+) -> tuple[Tree, tuple[LayerReads, ...]]:
+    """The tree that holds `parts` and `inline` files by path, and the layers of its files."""
+    tables = [(Entry(path, EntryKind.FILE, part.mode, part.size_bytes, part.content_offset),) for path, part in parts.items()]
+    tables.append(tuple(Entry(path, EntryKind.DIRECTORY, mode, 0, 0) for path, mode in directories.items()))
+    layers = tuple(
+        PlannedLayer(Descriptor("test", Digest.of(b"%d" % number), 0), TarLayer(), "model") for number in range(len(tables))
+    )
+    files = tuple(InlineFile(path, data) for path, data in inline.items())
+    return build(Plan("test", layers, files), tables), tuple(part.layer for part in parts.values())
