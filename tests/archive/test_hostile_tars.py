@@ -196,6 +196,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "second PAX record is malformed": (extended(b"x", record(b"path", b"b") + b"9 size 5\n") + header() + END, "malformed"),
     "two PAX headers": (pax({b"path": b"b"}) + pax({b"size": b"0"}) + header() + END, "'x' in a wrong place, or twice"),
     "PAX header without its entry": (member() + pax({b"path": b"b"}) + END, "not followed by its entry"),
+    "PAX header without its entry, and padding": (pax({b"path": b"b"}) + END + bytes(BLOCK), "not followed by its entry"),
     "PAX header as the last thing": (member() + pax({b"path": b"b"}), "not followed by its entry"),
     "empty PAX header as the last thing": (member() + extended(b"x", b""), "not followed by its entry"),
     "global PAX header between another and its entry": (

@@ -121,6 +121,7 @@ def test_one_archive_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("mkfs.archive.tar.NAMES_LIMIT_BYTES", 7)
     with pytest.raises(BadArchive, match="7 bytes of names"):
         scan(four)
+    monkeypatch.setattr("mkfs.archive.tar.NAMES_LIMIT_BYTES", 8)
     monkeypatch.setattr("mkfs.archive.tar.ENTRIES_LIMIT", 2)
     with pytest.raises(BadArchive, match="more than 2 entries"):
         scan(four)

@@ -98,6 +98,8 @@ def test_windows_start_at_what_is_wanted_and_stay_in_the_layer() -> None:
     near, far = ByteRange(0, 64 * KIB), ByteRange(64 * KIB + NEAR_BYTES, 64 * KIB + NEAR_BYTES + BLOCK)
     assert next_window(far, GIB, near).length == 128 * KIB
     assert next_window(ByteRange(far.start + 1, far.stop + 1), GIB, near).length == HEAD_WINDOW_BYTES
+    large = ByteRange(0, LARGEST_WINDOW_BYTES)
+    assert next_window(ByteRange(MIB, MIB + BLOCK), GIB, large).length == LARGEST_WINDOW_BYTES
     assert next_window(far, far.start + HEAD_WINDOW_BYTES + TAIL_BYTES) == ByteRange(
         far.start, far.start + HEAD_WINDOW_BYTES + TAIL_BYTES
     )

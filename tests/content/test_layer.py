@@ -12,6 +12,7 @@ from mkfs.cache.store import Cache
 from mkfs.content.patience import FIRST_VERDICT_SECONDS
 from mkfs.errors import IntegrityError, Mismatch, NotFound, Unreachable
 from mkfs.ranges import ByteRange
+from mkfs.testing.bodies import as_body
 from mkfs.testing.faults import Fault, Flip, IgnoreRange, Match, Reset, ShortBody, Stall, Status
 from mkfs.units import MIB
 from tests.support.layers import ARCHIVE, LARGE, engine_at, layer_of
@@ -208,7 +209,7 @@ async def test_names_that_lied_make_the_layer_fail_and_are_right_at_the_next_mou
     header = at - at % 512
     total = sum(lying[header : header + 148]) + 8 * 32 + sum(lying[header + 156 : header + 512])
     lying[header + 148 : header + 156] = b"%06o\0 " % total
-    reader.blobs[ARCHIVE.digest] = type(reader.blobs[ARCHIVE.digest])(bytes(lying))  # type: ignore[call-arg]
+    reader.blobs[ARCHIVE.digest] = as_body(bytes(lying))
     async with engine_at(tmp_path / "cache") as engine:
         layer = layer_of(engine, reader, ARCHIVE, tar=True)
         table = await layer.table()

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-import yaml  # noqa: TID253 - a test has no start-up to save
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,6 +48,11 @@ def test_fields_stand_in_kits_order_without_digests_and_empty_values() -> None:
         "model:\n  name: llama\n  path: m\n  parameters:\n    layer2: null\n    layer10: 1\n"
         'docs:\n  - path: ""\n'
     )
+
+
+def test_an_empty_model_is_still_a_model_and_authors_stand_on_one_line() -> None:
+    text = kitfile(model={}, package={"authors": ["a b", "c, d", "one\ntwo", "no"]}).text()
+    assert text == b'manifestVersion: 1.0.0\npackage:\n  authors: [a b, \'c, d\', "one\\ntwo", "no"]\nmodel: {}\n'
 
 
 def test_what_a_newer_kit_wrote_is_kept() -> None:

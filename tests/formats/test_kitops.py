@@ -118,16 +118,26 @@ def test_layers_come_in_the_order_in_which_kit_unpacks_them() -> None:
 
 
 def test_one_digest_under_several_paths_is_as_many_files() -> None:
-    same = [layer("modelpart.v1.raw", b"same", path=path) for path in ("a.bin", "c/b.bin", "d.bin")]
-    parts = [entry(same[2], "d.bin"), entry(same[0], "./a.bin"), entry(same[1], "c/b.bin")]
+    same = [layer("modelpart.v1.raw", b"same", path=path) for path in ("c/b.bin", "a.bin", "d.bin")]
+    parts = [entry(same[2], "d.bin"), entry(same[1], "./a.bin"), entry(same[0], "c/b.bin")]
     readings = [each.reading for each in planned(kit(same, model={"parts": parts})).layers]
     assert readings == [RawLayer(b"d.bin"), RawLayer(b"a.bin"), RawLayer(b"c/b.bin")]
 
 
-def test_one_digest_of_two_kinds_goes_by_kind_where_no_path_decides() -> None:
-    docs, code = layer("docs.v1.tar", b"same"), layer("code.v1.tar", b"same")
-    answer = planned(kit([docs, code], code=[entry(code, "x")], docs=[entry(docs, "x")]))
-    assert [each.descriptor for each in answer.layers] == [code, docs]
+def test_one_digest_goes_by_the_manifests_order_where_no_path_decides() -> None:
+    same = [layer("docs.v1.raw", b"same", path=path) for path in ("a", "b")]
+    readings = [each.reading for each in planned(kit(same, docs=[entry(same[0], "x"), entry(same[0], "y")])).layers]
+    assert readings == [RawLayer(b"a"), RawLayer(b"b")]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "elements"), [(("docs", "code"), ("code", "docs")), (("mcpb", "code"), ("prompts", "mcpServers"))]
+)
+def test_one_digest_of_two_kinds_goes_by_kind_where_no_path_decides(kinds: Sequence[str], elements: Sequence[str]) -> None:
+    first, second = (layer(f"{kind}.v1.tar", b"same") for kind in kinds)
+    answer = planned(kit([first, second], **{element: [entry(first, "x")] for element in elements}))
+    assert [each.element for each in answer.layers] == list(elements)
+    assert [each.descriptor for each in answer.layers] == [second, first]
 
 
 def test_a_raw_layer_has_the_mode_its_annotation_says() -> None:
@@ -172,6 +182,7 @@ MODEL = layer("model.v1.tar")
         (kit([MODEL], model=entry(None, "weights:v1")), "packed by kit before 0.5"),
         (kit([layer("agent.v1.tar")], docs=[entry(layer("agent.v1.tar"), "d")]), "layer 1 of 1 .* type that this version"),
         (kit([layer("docs.v2.tar")], docs=[entry(layer("docs.v2.tar"), "d")]), "layer 1 of 1 .* type that this version"),
+        (kit([layer("docs.v1.tar; a=b")], docs=[entry(layer("docs.v1.tar; a=b"), "d")]), "layer 1 of 1 .* type that this version"),
         (kit([layer("docs.v1.zip")], docs=[entry(layer("docs.v1.zip"), "d")]), "stored as 'zip'"),
     ],
 )

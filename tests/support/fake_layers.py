@@ -43,12 +43,22 @@ class SlowLayer:
     """Has nothing at hand and answers nobody until `open` is set: then zeros, as many as asked for."""
 
     open: trio.Event = field(default_factory=trio.Event)
+    waiting: int = 0
+    arrivals: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+
+    async def besieged(self, readers: int) -> None:
+        """Returns when so many wait."""
+        while self.waiting < readers:
+            await self.arrivals.park()
 
     def read_now(self, wanted: ByteRange) -> bytes | None:
         return None
 
     async def read(self, wanted: ByteRange) -> bytes:
+        self.waiting += 1
+        self.arrivals.unpark_all()
         await self.open.wait()
+        self.waiting -= 1
         return bytes(wanted.length)
 
 

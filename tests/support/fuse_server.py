@@ -1,8 +1,8 @@
 """A process that mounts a known tree for tests: `python -m tests.support.fuse_server MOUNTPOINT [JSON options]`.
 
-It says what the kernel granted once the mount is readable, one JSON line. Then it obeys commands, a line each, and answers each with
-its counts, a JSON line: `statistics`, `open` (lets the slow layer answer), `stop` (a clean end), `crash`. The end of its standard
-input is a clean end as well.
+It says what the kernel granted once the mount is readable, one JSON line. Then it obeys commands, a line each, and answers each
+with its counts, a JSON line: `statistics`, `besieged N` (answered when so many reads of the slow layer wait), `open` (lets the slow
+layer answer), `stop` (a clean end), `crash`. The end of its standard input is a clean end as well.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ import pyfuse3
 import trio
 
 from mkfs.errors import Mismatch, MkfsError
+from mkfs.fuse.kernel import DEVICE
 from mkfs.fuse.session import MountOptions, Session, mount
 from mkfs.units import MIB
 from mkfs.vfs.attributes import Ownership
@@ -31,13 +32,11 @@ KITFILE = b"manifestVersion: 1.0.0\n"
 SLOW_BYTES = 1024 * MIB
 
 
-def serve(
-    mountpoint: Path, *, shared: bool = False, umask: int = 0, copies: int = 1, files: int = 0, user: int = 0, spurious: int = 0
-) -> None:
+def serve(mountpoint: Path, *, shared: bool = False, umask: int = 0, copies: int = 1, files: int = 0, spurious: int = 0) -> None:
     """Mounts and serves until told to stop.
 
-    `copies` makes `weights.bin` larger, `files` adds as many small ones in `many/`, `user` is who mounts; `spurious` is how often the
-    FUSE descriptor is said to be readable without having been looked at.
+    `copies` makes `weights.bin` larger, `files` adds as many small ones in `many/`; `spurious` is how often the FUSE descriptor is
+    said to be readable without having been looked at.
     """
     slow = SlowLayer()
     weights = WEIGHTS * copies
@@ -55,10 +54,6 @@ def serve(
     tree, layers = grow(parts, inline={b"Kitfile": KITFILE}, directories={b"sub/private": 0o700})
     forest = Forest()
     forest.plant(tree, layers)
-    if user:
-        os.setgroups([])
-        os.setgid(user)
-        os.setuid(user)
     file_system = ModelFS(forest, Ownership(os.geteuid(), os.getegid(), umask, shared))
     asked = _count_xattr_requests()
     _wake_up_for_nothing(spurious)
@@ -71,11 +66,14 @@ def serve(
 
 async def _main(session: Session, file_system: ModelFS, slow: SlowLayer, asked: list[bytes]) -> None:
     async with trio.open_nursery() as nursery:
-        await nursery.start(session.serve)
+
+        async def serve(*, task_status: trio.TaskStatus[Session]) -> None:
+            await session.serve(task_status=task_status)
+            nursery.cancel_scope.cancel()
+
+        await nursery.start(serve)
         _say(dataclasses.asdict(session.tuning) | {"device": session.device})
-        nursery.start_soon(_obey, session, file_system, slow, asked)
-        await session.ended.wait()
-        nursery.cancel_scope.cancel()
+        await _obey(session, file_system, slow, asked)
 
 
 async def _obey(session: Session, file_system: ModelFS, slow: SlowLayer, asked: list[bytes]) -> None:
@@ -84,7 +82,9 @@ async def _obey(session: Session, file_system: ModelFS, slow: SlowLayer, asked: 
         async for data in commands:
             *lines, buffer = (buffer + data).split(b"\n")
             for command in lines:
-                if command == b"open":
+                if command.startswith(b"besieged "):
+                    await slow.besieged(int(command.split()[1]))
+                elif command == b"open":
                     slow.open.set()
                 elif command == b"crash":
                     raise RuntimeError("told to crash")
@@ -108,16 +108,19 @@ def _count_xattr_requests() -> list[bytes]:
 
 def _wake_up_for_nothing(times: int) -> None:
     original = trio.lowlevel.wait_readable
-    left = [times]
+
+    def is_fuse(descriptor):
+        return isinstance(descriptor, int) and Path(f"/proc/self/fd/{descriptor}").readlink() == DEVICE
 
     async def wait_readable(descriptor):
-        if left[0] and not isinstance(descriptor, int) or os.readlink(f"/proc/self/fd/{descriptor}") != "/dev/fuse" or not left[0]:
-            return await original(descriptor)
-        left[0] -= 1
-        return await trio.lowlevel.checkpoint()
+        nonlocal times
+        if times and is_fuse(descriptor):
+            times -= 1
+            await trio.lowlevel.checkpoint()
+        else:
+            await original(descriptor)
 
-    if times:
-        trio.lowlevel.wait_readable = wait_readable
+    trio.lowlevel.wait_readable = wait_readable
 
 
 def _say(answer: object) -> None:

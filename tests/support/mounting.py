@@ -138,10 +138,12 @@ class Shell:
 
     def mount(self, reference: str, *options: str, place: Path | None = None) -> "Mount":
         """Mounts; fails the test where the command fails. `mounted` also ends it."""
-        place = place or self.new_place()
+        place, others = place or self.new_place(), self.processes()
         ran = self.run("mount", reference, place, *options)
         assert ran.exit_code == 0, ran
-        return Mount(self, place, ran)
+        daemons = [pid for pid in self.processes() if pid not in others]
+        assert len(daemons) == 1, f"processes left by mount: {daemons}"
+        return Mount(self, place, ran, daemons[0])
 
     @contextmanager
     def mounted(self, reference: str, *options: str, place: Path | None = None) -> Iterator["Mount"]:
@@ -175,17 +177,12 @@ class Mount:
     shell: Shell
     place: Path
     ran: Ran
+    pid: int  # of its daemon
 
     @property
     def log_file(self) -> Path:
         """Where its daemon logs."""
         return self.shell.home / f"{self.place.name}.log"
-
-    @property
-    def pid(self) -> int:
-        """Its daemon, as the last line about mounting in its log says."""
-        found = re.findall(r" mounted .* at .*, pid ([0-9]+)$", self.log_file.read_text(), re.MULTILINE)
-        return int(found[-1])
 
     @property
     def entry(self) -> Mounted:
@@ -214,32 +211,27 @@ class Mount:
 
     def umount(self) -> None:
         """Unmounts by the command, as a person would; fails the test where that fails or the daemon stays."""
-        pid = self.pid
         ran = self.shell.run("umount", self.place)
         assert ran.exit_code == 0, ran
         assert not self.is_mounted()
-        assert ended(pid), "the daemon is still there"
+        assert ended(self.pid), "the daemon is still there"
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """The daemon answers nobody for the length of the block (SIGSTOP)."""
-        pid = self.pid
-        os.kill(pid, signal.SIGSTOP)
+        os.kill(self.pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(pid, signal.SIGCONT)
+            os.kill(self.pid, signal.SIGCONT)
 
     def end(self) -> None:
         """Takes it down whatever state it is in; fails the test if the daemon has to be killed."""
-        pids = self.shell.processes()
         while self.is_mounted():
             subprocess.run(["umount", "--lazy", self.place], check=True)
-        if self.log_file.exists():
-            pid = self.pid
-            if pid in pids and not ended(pid):
-                os.kill(pid, signal.SIGKILL)
-                raise AssertionError("the daemon outlived its mount")
+        if not ended(self.pid):
+            os.kill(self.pid, signal.SIGKILL)
+            raise AssertionError("the daemon outlived its mount")
 
 
 def ended(pid: int, seconds: float = _END_SECONDS) -> bool:

@@ -12,8 +12,14 @@ _FEW_DEVICES: Final = """
 mount -t tmpfs -o mode=755 none /mnt
 for each in null zero full random urandom; do touch /mnt/$each; mount --bind /dev/$each /mnt/$each; done
 """
-_NO_FUSE: Final = f"{_FEW_DEVICES}mount --rbind /mnt /dev"
-_FUSE: Final = f"{_FEW_DEVICES}mknod /mnt/fuse c 10 229; chmod {{mode}} /mnt/fuse; mount --rbind /mnt /dev"
+_FUSE: Final = """
+mknod -m {mode:o} /mnt/fuse c 10 229
+mount --bind /dev/null /etc/fuse.conf
+"""
+_IN_PLACE: Final = """
+mount --rbind /mnt /dev
+mount -t tmpfs -o mode=1777 none /mnt
+"""
 
 NOBODY: Final = 65534  # a user and a group who own nothing here
 
@@ -24,13 +30,13 @@ def _prepared(script: str) -> tuple[str, ...]:
 
 
 def without_fuse() -> tuple[str, ...]:
-    """Runs a command where there is no /dev/fuse."""
-    return _prepared(_NO_FUSE)
+    """Runs a command where there is no /dev/fuse. Anybody may write in /mnt."""
+    return _prepared(_FEW_DEVICES + _IN_PLACE)
 
 
 def with_fuse_for(mode: int) -> tuple[str, ...]:
-    """Runs a command where /dev/fuse has `mode`, whatever this machine gives it."""
-    return _prepared(_FUSE.format(mode=f"{mode:o}"))
+    """Runs a command where /dev/fuse has `mode` and fuse.conf says nothing, whatever this machine has. Anybody may write in /mnt."""
+    return _prepared(_FEW_DEVICES + _FUSE.format(mode=mode) + _IN_PLACE)
 
 
 def as_nobody() -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from mkfs.archive.entry import EntryKind
 from mkfs.errors import BadArchive, BadDocument, MkfsError, Unsupported
-from mkfs.formats.plan import InlineFile
+from mkfs.formats.plan import InlineFile, TarLayer
 from tests.archive.tarballs import END, GNU, extended, header, member, pax
 from tests.tree.plans import Layer, digest, listing, raw, tar, tree_of
 
@@ -48,6 +49,19 @@ def test_an_archive_is_refused_by_layer_and_path(archive: bytes, what: str) -> N
     assert f"layer {digest(layer)} (model)" in caught.value.where
     assert len(caught.value.lines()) <= 3
     assert isinstance(caught.value, BadArchive) == ("already" not in what and "place of the whole" not in what)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "archive"),
+    [
+        ({EntryKind.FILE}, header(b"d", flag=b"5")),
+        ({EntryKind.DIRECTORY}, member(b"f")),
+        ({EntryKind.SYMLINK}, header(b"l", flag=b"2", link=b"f")),  # a tree has no links, whatever a producer allows
+    ],
+)
+def test_a_layer_holds_the_kinds_its_producer_writes(kinds: set[EntryKind], archive: bytes) -> None:
+    with pytest.raises(BadArchive, match="has no place here"):
+        tree_of((TarLayer(kinds=frozenset(kinds)), archive + END))
 
 
 @pytest.mark.parametrize("path", [b"", b"/x", b"../x", b"a/../x", b"a\0b", b"n" * 256, b"."])

@@ -80,7 +80,7 @@ class TarScanner:
             start = self._at + len(self._pending) - offset
             if start < 0:
                 raise ValueError(f"window starts at {offset}, past what is wanted: {self.wants}")
-            self._pending += window[start : self._at + self._needed - offset]
+            self._pending += window[start : self._at + self._needed - offset]  # nothing, where an extended header is empty
             if len(self._pending) < self._needed:
                 return
             block = bytes(self._pending)
@@ -120,12 +120,8 @@ class TarScanner:
         self._extended_bytes += BLOCK_BYTES + content_bytes
         if self._extended_bytes > EXTENDED_LIMIT_BYTES:
             raise BadArchive(f"extended headers of one entry take more than {EXTENDED_LIMIT_BYTES} bytes")
-        if content_bytes:
-            self._awaited = header
-            self._await(content_offset, content_bytes)
-        else:
-            self._extended.take(header.flag, b"")
-            self._await_header(content_offset)
+        self._awaited = header
+        self._await(content_offset, content_bytes)
 
     def _take_entry(self, header: Header, content_offset: int) -> None:
         entry = self._extended.entry(header, content_offset)

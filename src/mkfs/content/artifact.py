@@ -6,6 +6,7 @@ small ones whole, of large ones head and tail. One more for each further large e
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, final
 
 from mkfs import formats
@@ -112,7 +113,7 @@ async def open_artifact(engine: Engine, repository: Repository, reference: Refer
                 log.info("%s is shown, but cannot be read: %s", layer.label, error)
         tables[layer] = await layer.table()
 
-    await all_done((lambda layer=layer: learn(layer)) for layer in distinct)  # type: ignore[misc]
+    await all_done(partial(learn, layer) for layer in distinct)
     tree = build(plan, [tables[layer] for layer in layers])
     return Artifact(description, tree, layers, _notices(distinct))
 

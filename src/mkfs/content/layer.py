@@ -195,7 +195,7 @@ class Layer:
         return None
 
     def _named(self, error: BadArchive) -> BadArchive:
-        return BadArchive(error.what, f"{self.label}, layer {self.blob.digest}, {error.where}", error.hint)
+        return BadArchive(error.what, f"{self.label}, {error.where}", error.hint)
 
     def _grid(self) -> Grid:
         if self._tar and self._table is None:  # only small layers are proven before their headers are read

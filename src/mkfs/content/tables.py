@@ -1,5 +1,7 @@
 """The table of an uncompressed tar: from its headers at the registry (provisional), or from its published bytes (proven)."""
 
+from functools import partial
+
 from mkfs.archive.entry import Table
 from mkfs.archive.tar import TarScanner
 from mkfs.archive.windows import TAIL_BYTES, next_window
@@ -18,7 +20,7 @@ async def fetch_table(reader: RangeReader, blob: Descriptor) -> Table:
     Nothing of it is proven: neither names nor sizes. Raises `BadArchive`, `RangesIgnored`, `Unreachable`, `NotFound`,
     `NotAuthorised`.
     """
-    scanner = TarScanner(blob.size_bytes)
+    scanner = TarScanner(blob.size_bytes, f"layer {blob.digest}")
     if scanner.wants is None:
         return scanner.table()
     head = next_window(scanner.wants, blob.size_bytes)
@@ -29,7 +31,7 @@ async def fetch_table(reader: RangeReader, blob: Descriptor) -> Table:
         with memoryview(into) as view:
             await receive(reader, blob, window, view, give_up_seconds=IMPATIENT_SECONDS)
 
-    await all_done((lambda window=window, into=into: read(window, into)) for window, into in windows.items())  # type: ignore[misc]
+    await all_done(partial(read, window, into) for window, into in windows.items())
     scanner.feed(head.start, windows[head])
     previous = head
     while scanner.wants is not None:
@@ -37,6 +39,7 @@ async def fetch_table(reader: RangeReader, blob: Descriptor) -> Table:
             scanner.feed(tail.start, windows[tail])
             continue
         window = next_window(scanner.wants, blob.size_bytes, previous)
+        window = ByteRange(window.start, min(window.stop, tail.start))  # the rest is here already
         into = bytearray(window.length)
         await read(window, into)
         scanner.feed(window.start, into)
@@ -47,7 +50,7 @@ async def fetch_table(reader: RangeReader, blob: Descriptor) -> Table:
 def stored_table(stored: StoredLayer) -> Table:
     """The table of published bytes, each chunk of them checked. Blocking: for a thread. Raises `BadArchive`, `Damaged`."""
     size_bytes = stored.index.grid.size_bytes
-    scanner = TarScanner(size_bytes)
+    scanner = TarScanner(size_bytes, f"layer {stored.index.layer}")
     window: ByteRange | None = None
     while scanner.wants is not None:
         window = next_window(scanner.wants, size_bytes, window)

@@ -19,7 +19,7 @@ from typing import Final, final
 
 import trio
 
-from mkfs.archive.tap import TableTap
+from mkfs.archive.tar import TarScanner
 from mkfs.cache.staging import Staging
 from mkfs.content.buffers import RANGE_BYTES
 from mkfs.content.engine import Engine
@@ -79,7 +79,7 @@ class WholeFetch:
 
     def _begin(self) -> None:
         self._verifier = Verifier(self._blob.digest, self._blob.size_bytes)
-        self._tap = TableTap(self._blob.size_bytes) if self._tar else None
+        self._scanner = TarScanner(self._blob.size_bytes, f"layer {self._blob.digest}") if self._tar else None
         self._waiting = runs(self._grid)
         self._bad_archive: BadArchive | None = None
         self._arrived: dict[int, tuple[Run, bytearray]] = {}
@@ -102,9 +102,11 @@ class WholeFetch:
             self._begin()
             await self._together(self._take_stream)
         self._verifier.finish()
+        if self._scanner is not None and self._bad_archive is None and self._scanner.wants is not None:
+            self._bad_archive = BadArchive("archive ends within an entry", f"layer {self._blob.digest}")
         if self._bad_archive is not None:
             raise self._bad_archive
-        return ChunkIndex(self._blob.digest, self._grid, bytes(self.digests), self._tap.table() if self._tap else None)
+        return ChunkIndex(self._blob.digest, self._grid, bytes(self.digests), self._scanner.table() if self._scanner else None)
 
     def differing(self, other: "WholeFetch") -> ByteRange | None:
         """The smallest range of the layer, at chunk borders, outside which both fetches brought the same bytes; None if they
@@ -213,17 +215,17 @@ class WholeFetch:
         while (arrived := self._arrived.pop(self._frontier, None)) is not None:
             run, buffer = arrived
             try:
-                await self._engine.hashing(self._pass, memoryview(buffer)[: run.bytes.length])
+                await self._engine.hashing(self._pass, run.bytes.start, memoryview(buffer)[: run.bytes.length])
             finally:
                 self._give_back(buffer)
             self._frontier += 1
         self._draining = False
 
-    def _pass(self, data: memoryview) -> None:
+    def _pass(self, start: int, data: memoryview) -> None:
         self._verifier.feed(data)
-        if self._tap is not None and self._bad_archive is None:
+        if self._scanner is not None and self._bad_archive is None:
             try:
-                self._tap.feed(data)
+                self._scanner.feed(start, data)
             except BadArchive as error:  # a verdict on the archive only if the digest matches in the end; on the fetch otherwise
                 self._bad_archive = error
 

@@ -80,11 +80,7 @@ def _as_go_writes(value: float) -> str:
 
 
 def _line(dumper: yaml.SafeDumper, value: tuple[str, ...]) -> yaml.SequenceNode:
-    node = dumper.represent_sequence(_SEQUENCE, value, flow_style=True)
-    for item in node.value:
-        if item.style == "|":  # no blocks on one line
-            item.style = '"'
-    return node
+    return dumper.represent_sequence(_SEQUENCE, value, flow_style=True)
 
 
 _Dumper.add_representer(str, _text)

@@ -69,7 +69,7 @@ class InlineFile:
 @final
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything the directory will hold. `layers` are in the order the producer's tool unpacks them; the same digest may stand twice."""
+    """Everything the directory will hold. `layers` are in the order the producer's tool unpacks them; a digest may stand twice."""
 
     format_name: str  # for a person: "KitOps ModelKit"
     layers: tuple[PlannedLayer, ...]

@@ -28,7 +28,7 @@ def components(path: bytes) -> tuple[bytes, ...]:
         problem = "holds a NUL"
     elif len(path) > PATH_LIMIT_BYTES:
         problem = f"is longer than {PATH_LIMIT_BYTES} bytes"
-    elif any(len(name) > NAME_LIMIT_BYTES for name in names):
+    elif max(map(len, names), default=0) > NAME_LIMIT_BYTES:
         problem = f"has a component longer than {NAME_LIMIT_BYTES} bytes"
     if problem:
         raise BadArchive(f"path {show_name(path)} {problem}")

@@ -1,0 +1,23 @@
+"""Refusals as registries word them (distribution-spec, "Error Codes")."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from mkfs.testing.answers import Answer
+
+_MESSAGES: Mapping[str, str] = {
+    "BLOB_UNKNOWN": "blob unknown to registry",
+    "DIGEST_INVALID": "provided digest is not one",
+    "MANIFEST_UNKNOWN": "manifest unknown to registry",
+    "NAME_UNKNOWN": "repository name not known to registry",
+    "UNAUTHORIZED": "authentication required",
+    "UNSUPPORTED": "the operation is unsupported",
+}
+
+
+def refusal(status: HTTPStatus, code: str, headers: Mapping[str, str] | None = None, detail: str = "") -> Answer:
+    """An answer with the specification's error document; `detail` says more than the code's own message."""
+    error: dict[str, object] = {"code": code, "message": detail or _MESSAGES[code]}
+    body = json.dumps({"errors": [error]}).encode() + b"\n"
+    return Answer.of_bytes(status, body, {"Content-Type": "application/json", **(headers or {})})
