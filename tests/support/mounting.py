@@ -75,10 +75,11 @@ class Shell:
         """Docker's file of credentials. Not there before `log_in`."""
         return self.home / "docker" / "config.json"
 
-    def log_in(self, host: str, user: str, password: str) -> None:
-        """What `docker login` would write."""
+    def log_in(self, host: str, user: str, password: str) -> str:
+        """Writes what `docker login` would write. Returns the secret word in it."""
         auth = b64encode(f"{user}:{password}".encode()).decode()
         self.docker_config.write_text(json.dumps({"auths": {host: {"auth": auth}}}))
+        return auth
 
     def variables(self) -> dict[str, str]:
         """The environment of its commands."""
@@ -98,10 +99,10 @@ class Shell:
         }
 
     def words(self, *arguments: str | Path) -> list[str | Path]:
-        """The command line of `mkfs …`; a mount logs into the home."""
-        log = ["--log-file", self.home / f"{Path(arguments[2]).name or 'mount'}.log"] if arguments[:1] == ("mount",) else []
-        if "--foreground" in arguments:
-            log = []
+        """The command line of `mkfs …`; a mount in the background logs into the home."""
+        log: list[str | Path] = []
+        if arguments[:1] == ("mount",) and len(arguments) > 2 and "--foreground" not in arguments:
+            log = ["--log-file", self.home / f"{Path(arguments[2]).name}.log"]
         return [sys.executable, "-P", "-m", "mkfs", *arguments, *log]
 
     def run(self, *arguments: str | Path, around: Sequence[str | Path] = (), timeout: float = _COMMAND_SECONDS) -> Ran:
@@ -166,8 +167,16 @@ class Shell:
         return [place for place in places if self.home in place.parents]
 
     def is_tidy(self) -> bool:
-        """Whether nothing is mounted and no process is left. Waits for processes that are about to end."""
-        return not self.mounts() and all(ended(pid) for pid in self.processes()) and not self.processes()
+        """Whether no process is left and nothing is mounted. Waits for processes that are about to end."""
+        return all(ended(pid) for pid in self.processes()) and not self.mounts() and not self.processes()
+
+    def tidy_up(self) -> None:
+        """Ends by force what `is_tidy` complains about."""
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for place in reversed(self.mounts()):
+            subprocess.run(["umount", "--lazy", place], check=True)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,8 @@ def with_fuse_for(mode: int) -> tuple[str, ...]:
 
 def as_nobody() -> tuple[str, ...]:
     """Runs a command as a user without rights, but one: to look into directories on the way to this interpreter, which may be in
-    a home of root's."""
+    a home of root's.
+    """
     ids = (f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
     return ("setpriv", *ids, "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
 

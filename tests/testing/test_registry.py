@@ -102,13 +102,14 @@ def test_there_are_no_referrers_and_no_other_pages(registry: MemoryRegistry) -> 
 def test_tags_come_sorted_and_page_by_page(registry: MemoryRegistry) -> None:
     for tag in ("b", "a", "c"):
         registry.push("team/model", tag, MANIFEST)
-    path, tags = "/v2/team/model/tags/list?n=3", []
-    while path:
+    path, pages = "/v2/team/model/tags/list?n=3", []
+    for _ in range(2):
         response = get(registry, path)
-        tags += json.loads(body_of(response))["tags"]
+        pages.append(json.loads(body_of(response))["tags"])
         path = response.headers.get("Link", "<>")[1:].partition(">")[0]
-    assert tags == ["7b", "a", "b", "c"]
-    assert json.loads(body_of(get(registry, "/v2/team/model/tags/list"))) == {"name": "team/model", "tags": tags}
+    assert (pages, path) == ([["7b", "a", "b"], ["c"]], "")
+    everything = {"name": "team/model", "tags": [*pages[0], *pages[1]]}
+    assert json.loads(body_of(get(registry, "/v2/team/model/tags/list"))) == everything
 
 
 def test_the_log_tells_who_asked_for_what_and_how_much_went_out(registry: MemoryRegistry) -> None:
@@ -121,6 +122,13 @@ def test_the_log_tells_who_asked_for_what_and_how_much_went_out(registry: Memory
     assert (registry.bytes_sent(BLOB), registry.bytes_sent(), len(registry.log)) == (5, 5, 2)
     registry.log.clear()
     assert registry.bytes_sent(BLOB) == 0
+
+
+def test_a_refusal_is_logged_under_the_digest_asked_for(registry: MemoryRegistry) -> None:
+    missing = Digest.of(b"missing")
+    get(registry, f"/v2/team/model/blobs/{missing}")
+    get(registry, f"/v2/team/model/manifests/{missing}")
+    assert [served.status for served in registry.requests(missing)] == [404, 404]
 
 
 def test_no_secret_is_in_the_log_or_in_any_repr(registry: MemoryRegistry) -> None:

@@ -85,7 +85,7 @@ async def test_an_answer_of_unannounced_length_is_counted(reader: MemoryReader, 
 
 
 @pytest.mark.parametrize("actions", [[faults.LongBody()], [faults.NoContentLength(), faults.Encoded()]], ids=str)
-async def test_a_wrong_length_or_coding_is_noticed_before_the_first_byte(reader: MemoryReader, actions: list[faults.Action]) -> None:
+async def test_a_wrong_length_or_coding_is_noticed_at_once(reader: MemoryReader, actions: list[faults.Action]) -> None:
     for action in actions:
         reader.faults.install(Fault(Match(), action))
     with pytest.raises(Unreachable):

@@ -53,6 +53,7 @@ class RegistryServer(ThreadingHTTPServer):
         self._live: set[socket.socket] = set()
         self._changed = threading.Condition()
         super().__init__(address, _Connection)
+        self._accepting = threading.Thread(target=self._accept, name=f"registry {self.host}", daemon=True)
 
     @property
     def port(self) -> int:
@@ -74,8 +75,11 @@ class RegistryServer(ThreadingHTTPServer):
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
-    def run(self) -> None:
-        """Accepts connections until `stop`."""
+    def start(self) -> None:
+        """Accepts connections until `stop`, in a thread."""
+        self._accepting.start()
+
+    def _accept(self) -> None:
         while not self._stopping.is_open:
             self.handle_request()
 
@@ -85,7 +89,8 @@ class RegistryServer(ThreadingHTTPServer):
         with self._changed:
             for connection in self._live:
                 _shut(connection)
-        socket.create_connection((self.server_name, self.server_port)).close()  # wakes `run`
+        socket.create_connection((self.server_name, self.server_port)).close()  # wakes `_accept`
+        self._accepting.join()
         with self._changed:
             if not self._changed.wait_for(lambda: not self._live, _STOP_SECONDS):
                 _log.error("%d connections of the test registry did not end", len(self._live))
@@ -119,7 +124,7 @@ class RegistryServer(ThreadingHTTPServer):
             self._changed.notify_all()
 
     def wait(self, gate: Gate | None, seconds: float | None) -> None:
-        """Blocks until `gate` opens or `seconds` are over. Raises `_Ended` when the server stops meanwhile."""
+        """Blocks until `gate` opens, `seconds` are over, or the server stops: then the connection is shut, and sending ends it."""
         wake = threading.Event()
         gates = [self._stopping, *([gate] if gate else [])]
         for each in gates:
@@ -127,8 +132,6 @@ class RegistryServer(ThreadingHTTPServer):
         wake.wait(seconds)
         for each in gates:
             each.leave(wake.set)
-        if self._stopping.is_open:
-            raise _Ended
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base class's
         """A client that goes away is no news; anything else is a defect of this package."""
@@ -235,13 +238,11 @@ class _Connection(BaseHTTPRequestHandler):
 def serve(registry: MemoryRegistry, host: str = "127.0.0.1", port: int = 0) -> Iterator[RegistryServer]:
     """Serves `registry` until the block is left; port 0 takes a free one. Raises `OSError` where the address is taken."""
     server = RegistryServer(registry, (host, port))
-    thread = threading.Thread(target=server.run, name=f"registry {server.host}", daemon=True)
-    thread.start()
+    server.start()
     try:
         yield server
     finally:
         server.stop()
-        thread.join(_STOP_SECONDS)
 
 
 def _shut(connection: socket.socket) -> None:
