@@ -28,7 +28,7 @@ def names_of(kit: Kit) -> list[str]:
 
 
 def wrong_files(place: Path, kit: Kit) -> list[str]:
-    """Reads every file of `kit` at `place` to its end; the paths whose bytes are not what was packed. Raises what the kernel says."""
+    """Reads every file of `kit` at `place` to its end; the paths with other bytes than were packed. Raises what the kernel says."""
     wrong = []
     for entry in expected_tree(kit):
         path = os.fsdecode(entry.path)

@@ -35,7 +35,7 @@ def without_fuse() -> tuple[str, ...]:
 
 
 def with_fuse_for(mode: int) -> tuple[str, ...]:
-    """Runs a command where /dev/fuse has `mode` and fuse.conf says nothing, whatever this machine has. Anybody may write in /mnt."""
+    """Runs a command where /dev/fuse has `mode` and fuse.conf is empty, whatever this machine has. Anybody may write in /mnt."""
     return _prepared(_FEW_DEVICES + _FUSE.format(mode=mode) + _IN_PLACE)
 
 

@@ -11,7 +11,7 @@ from mkfs.testing.faults import Fault, Match, Withhold
 from mkfs.testing.log import Served
 from mkfs.testing.registry import MemoryRegistry
 
-# How long nobody must ask before a wave is complete: a client on this machine needs milliseconds between an answer and what follows.
+# How long nobody must ask before a wave is complete: a client on this machine needs milliseconds from an answer to what follows.
 _QUIET_SECONDS: Final = 0.5
 
 

@@ -1,0 +1,92 @@
+"""Claims: entries of `staging/` that belong to a living process.
+
+Theory. Whoever makes an entry in `staging/` locks it (flock on the entry itself) and keeps the lock for as long as it uses it; the
+kernel drops the lock when the process dies, however it dies. So an entry whose lock can be had is a leftover and may be removed by
+anyone. A stopped process keeps its lock, and its entry. Between making and locking an entry a sweeper may have got the lock first;
+then the maker finds that the name is gone, or not what it has locked, and starts again with another name.
+"""
+
+import errno
+import fcntl
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, final
+
+from mkfs.cache.files import DIRECTORY_MODE, OpenFile, create, is_not_ours, open_directory, open_to_read, remove
+
+_NAME_BYTES: Final = 16  # of randomness: two processes never meet
+_TRIES: Final = 16  # a sweeper holds the lock for one unlink; losing to 16 of them in a row is no accident
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An entry of `staging/` and the descriptor that holds its lock: for a directory its own, for a file one open for writing."""
+
+    name: str
+    file: OpenFile
+
+
+def claim_directory(staging: OpenFile) -> Claim:
+    """A new empty directory of the caller's own. Raises `OSError`."""
+    return _claim(staging, directory=True)
+
+
+def claim_file(staging: OpenFile) -> Claim:
+    """A new empty file of the caller's own. Raises `OSError`."""
+    return _claim(staging, directory=False)
+
+
+def _claim(staging: OpenFile, *, directory: bool) -> Claim:
+    for _ in range(_TRIES):
+        name = unique_name()
+        if directory:
+            os.mkdir(name, DIRECTORY_MODE, dir_fd=staging.fd)
+        file = None if directory else create(name, staging)
+        with suppress(BlockingIOError, FileNotFoundError):  # a sweeper came between making and locking
+            file = file or open_directory(name, staging)
+            fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file.fd), os.stat(name, dir_fd=staging.fd, follow_symlinks=False)):
+                return Claim(name, file)
+    raise BlockingIOError(errno.EWOULDBLOCK, f"could not keep an entry of staging in {_TRIES} tries")
+
+
+def unique_name() -> str:
+    """A name nobody else has."""
+    return os.urandom(_NAME_BYTES).hex()
+
+
+def sweep(staging: OpenFile) -> int:
+    """Removes what dead owners left; how many entries that were. Raises `OSError` if `staging/` cannot be listed."""
+    removed = 0
+    for name in os.listdir(staging.fd):
+        try:
+            file = open_to_read(name, staging)
+        except OSError as error:
+            if not is_not_ours(error):
+                continue
+        else:
+            try:
+                fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:  # a living owner's, or a file system without locks
+                continue
+        remove(name, staging)
+        removed += 1
+    return removed
+
+
+def bury(name: str, parent: OpenFile, staging: OpenFile, only: os.stat_result | None = None) -> bool:
+    """Makes `name` disappear in one step and removes what it was; whether it was there. Who has files of it open reads on.
+
+    With `only`, nothing but the very directory of that status: what somebody has put in its place meanwhile stays.
+    """
+    grave = unique_name()
+    try:
+        if only is not None and not os.path.samestat(only, os.stat(name, dir_fd=parent.fd, follow_symlinks=False)):
+            return False
+        os.rename(name, grave, src_dir_fd=parent.fd, dst_dir_fd=staging.fd)
+    except FileNotFoundError:
+        return False
+    remove(grave, staging)
+    return True

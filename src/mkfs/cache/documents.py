@@ -1,0 +1,75 @@
+"""Small documents by digest: manifests, configs, small blobs. Hashed on every read; keeping them is a favour, no duty."""
+
+import logging
+import os
+from typing import Final, final
+
+from mkfs.cache.files import is_not_ours, is_our_file, read_whole, remove
+from mkfs.cache.layout import put
+from mkfs.cache.shared import Shared
+from mkfs.errors import CacheUnusable, Mismatch
+from mkfs.oci.descriptor import Descriptor
+from mkfs.proof.proven import Proven, prove
+from mkfs.units import MIB
+
+logger = logging.getLogger(__name__)
+
+# The small layers of a kit together; a document is read into memory whole.
+LIMIT_BYTES: Final = 16 * MIB
+
+
+@final
+class Documents:
+    """Documents of one cache. Blocks for a small file's time; raises nothing."""
+
+    __slots__ = ("_shared",)
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    def get(self, blob: Descriptor) -> Proven | None:
+        """The document, if it is kept and still right. What is not right is removed."""
+        if blob.size_bytes > LIMIT_BYTES:
+            return None
+        try:
+            place = self._shared.layout.document(blob.digest)
+            try:
+                proven = prove(blob, read_whole(place.name, place.directory, blob.size_bytes))
+            except (Mismatch, OSError) as error:
+                if isinstance(error, OSError) and not is_not_ours(error):
+                    raise
+                self._shared.counters.add(damaged=1)
+                logger.info("document %s in the cache was damaged and is removed: %s", blob.digest, error)
+                remove(place.name, place.directory)
+                return None
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            logger.warning("cannot read document %s in the cache, going on without it: %s", blob.digest, error)
+            return None
+        self._shared.counters.add(documents=1)
+        return proven
+
+    def keep(self, proven: Proven) -> None:
+        """Keeps a document of up to `LIMIT_BYTES`, if there is room. A failing disk is logged."""
+        layout = self._shared.layout
+        if len(proven.data) > LIMIT_BYTES:
+            return
+        try:
+            place = layout.document(proven.digest)
+            if _is_there(place.name, place.directory.fd, len(proven.data)):
+                return
+            self._shared.reserve.require(layout.staging, len(proven.data), 1, f"document {proven.digest} in {layout.path}")
+            put(proven.data, place, layout.staging)
+        except CacheUnusable as error:
+            logger.info("document %s is not kept: %s", proven.digest, error)
+        except OSError as error:
+            logger.warning("cannot keep document %s in the cache: %s", proven.digest, error)
+
+
+def _is_there(name: str, directory_fd: int, size_bytes: int) -> bool:
+    """Whether a file of that size is there; if its bytes are wrong, the next `get` finds out."""
+    try:
+        return is_our_file(os.stat(name, dir_fd=directory_fd, follow_symlinks=False), size_bytes)
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,106 @@
+"""Files below directories we hold open: every name is looked up relative to a descriptor, so no path can be swapped under us.
+
+All opens refuse symbolic links and are not inherited by children (PEP 446). Opens carry `O_NONBLOCK`, so that a fifo in a file's
+place answers at once instead of waiting for somebody. Functions raise `OSError` as it comes; who knows the file's purpose maps it.
+"""
+
+import errno
+import os
+import shutil
+import stat
+from contextlib import suppress
+from typing import Final, final
+
+Buffer = bytes | bytearray | memoryview
+
+DIRECTORY_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+OTHERS_MAY_WRITE: Final = 0o022  # group or world
+# What opening or reading says where something else stands in the place of a file or directory of ours, or nobody may touch it.
+_NOT_OURS: Final = frozenset({errno.ELOOP, errno.EISDIR, errno.ENOTDIR, errno.ENXIO, errno.EACCES})
+_READ_STEP_BYTES: Final = 1024 * 1024  # enough for one call per document or index, small enough to grow into
+
+
+@final
+class OpenFile:
+    """A file or directory held open until its last holder lets go: no thread can meet a number that means another file by now.
+
+    Hold the object, not its `fd`: `OpenFile(…).fd` in an expression is a number of nothing.
+    """
+
+    __slots__ = ("_close", "fd")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._close = os.close  # at interpreter exit the module's globals may be gone before we are
+
+    def __del__(self) -> None:
+        self._close(self.fd)
+
+    def __repr__(self) -> str:
+        return f"<OpenFile {self.fd}>"
+
+
+def open_directory(name: str, parent: OpenFile) -> OpenFile:
+    """The directory `name` in `parent`. A symbolic link is refused (ENOTDIR)."""
+    return OpenFile(os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent.fd))
+
+
+def make_directory(name: str, parent: OpenFile) -> OpenFile:
+    """As `open_directory`; made (0700) where it is missing."""
+    with suppress(FileExistsError):
+        os.mkdir(name, DIRECTORY_MODE, dir_fd=parent.fd)
+    return open_directory(name, parent)
+
+
+def create(name: str, parent: OpenFile) -> OpenFile:
+    """A new file (0600), open for writing. Raises `FileExistsError` for a name in use, whatever stands there."""
+    return OpenFile(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE, dir_fd=parent.fd))
+
+
+def open_to_read(name: str, parent: OpenFile, flags: int = 0) -> OpenFile:
+    """The existing file `name`; `flags` are added to the open."""
+    return OpenFile(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | flags, dir_fd=parent.fd))
+
+
+def open_to_write(name: str, parent: OpenFile) -> OpenFile:
+    """The existing file `name`, for writing; neither made nor truncated."""
+    return OpenFile(os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent.fd))
+
+
+def is_our_file(status: os.stat_result, size_bytes: int) -> bool:
+    """Whether `status` is that of a regular file of ours with exactly `size_bytes`."""
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_size == size_bytes
+
+
+def is_not_ours(error: OSError) -> bool:
+    """Whether `error` came from what stands in a file's place (a link, a directory …), and not from the disk or a shortage."""
+    return error.errno in _NOT_OURS
+
+
+def read_whole(name: str, parent: OpenFile, limit_bytes: int) -> bytes:
+    """The content of file `name`, but at most `limit_bytes` + 1 bytes of it: one more than the limit tells that there is more."""
+    file = open_to_read(name, parent)
+    content = bytearray()
+    while piece := os.read(file.fd, min(_READ_STEP_BYTES, limit_bytes + 1 - len(content))):
+        content += piece
+    return bytes(content)
+
+
+def write_at(file: OpenFile, data: Buffer, offset: int) -> None:
+    """All of `data` to `file` from `offset` on, positional. Holds on to no view of `data`, not even in a traceback."""
+    with memoryview(data) as view:
+        done = 0
+        while done < len(view):
+            with view[done:] as rest:
+                done += os.pwrite(file.fd, rest, offset + done)
+
+
+def remove(name: str, parent: OpenFile) -> None:
+    """Takes `name` away, whatever it is; as much as can be. A link is removed itself, never what it points to."""
+    try:
+        os.unlink(name, dir_fd=parent.fd)
+    except FileNotFoundError:
+        pass
+    except (IsADirectoryError, PermissionError):  # Linux says EISDIR, POSIX EPERM
+        shutil.rmtree(name, ignore_errors=True, dir_fd=parent.fd)

@@ -1,0 +1,167 @@
+"""The cache directory: what stands where, and whether it may be used at all.
+
+    ROOT/version                        one line, read before anything else
+    ROOT/CACHEDIR.TAG                   tells backup programs to leave it out (bford.info/cachedir)
+    ROOT/layers/<algorithm>/<hex>/      a published layer: `index` (its chunk index), `rest`, `1`, `2`, … (its stored files)
+    ROOT/documents/<algorithm>/<hex>    a manifest, a config, a small blob
+    ROOT/staging/<unique>               work of one process: see `cache.claims`
+
+Directories are 0700, files 0600. Below the root, names are looked up relative to descriptors that were checked when they were
+opened, and are built from parsed digests only: no text from a registry becomes part of a path.
+"""
+
+import os
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self, final
+
+from mkfs.cache.claims import claim_file
+from mkfs.cache.files import DIRECTORY_MODE, OTHERS_MAY_WRITE, OpenFile, make_directory, read_whole, remove, write_at
+from mkfs.cache.mounts import OUR_FILE_SYSTEM, file_system_of
+from mkfs.errors import CacheUnusable
+from mkfs.oci.digest import Digest
+
+_VERSION_LINE: Final = b"mkfs cache 1\n"
+_VERSION_LIMIT_BYTES: Final = 64
+_TAG_LINES: Final = b"Signature: 8a477f597d28d172789f06886806bc55\n# A cache of mkfs: every byte in it can be fetched again.\n"
+_VERSION, _TAG, _LAYERS, _DOCUMENTS, _STAGING = "version", "CACHEDIR.TAG", "layers", "documents", "staging"
+# What a directory may hold and still become a cache: what an interrupted start leaves, and what a fresh ext4 comes with.
+_HARMLESS: Final = frozenset({_VERSION, _TAG, _LAYERS, _DOCUMENTS, _STAGING, "lost+found"})
+_CHOOSE: Final = "choose another directory with --cache-dir"
+# Names a place without asking its file system, which may be a mount that answers no more.
+_PEEK: Final = os.O_PATH if hasattr(os, "O_PATH") else os.O_RDONLY
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands or would stand: a name in an open directory."""
+
+    directory: OpenFile
+    name: str
+
+
+@final
+class Layout:
+    """The directories of an opened cache. Any thread may ask; after `close`, asking raises `CacheUnusable`."""
+
+    __slots__ = ("_directories", "_lock", "path")
+
+    def __init__(self, path: Path, root: OpenFile) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._directories = {"": root}
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Opens the cache at `path`, made where it is missing or empty.
+
+        Raises `CacheUnusable`; then nothing was changed, or what was begun is harmless and the next start goes on with it.
+        """
+        path = path.absolute()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # whatever it is: opening it tells
+                path.mkdir(DIRECTORY_MODE)
+            place = OpenFile(os.open(path, _PEEK | os.O_NOFOLLOW))
+            if file_system_of(place) == OUR_FILE_SYSTEM:
+                raise CacheUnusable("cache directory lies on a mount of ours", str(path), _CHOOSE)
+            root = OpenFile(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
+            _check_owner(root, path)
+            layout = cls(path, root)
+            layout._prepare(root)
+        except OSError as error:
+            if path.is_symlink():
+                raise CacheUnusable("cache directory is a symbolic link", str(path), f"name its target, or {_CHOOSE}") from error
+            raise CacheUnusable(f"cache directory cannot be used: {error.strerror}", str(path), _CHOOSE) from error
+        return layout
+
+    def _prepare(self, root: OpenFile) -> None:
+        version = _read_version(root)
+        fresh = not version.strip(b"\0")  # none yet, or one that a power failure kept from the disk
+        if not fresh and version != _VERSION_LINE:
+            raise CacheUnusable(
+                f"cache is of another version (got {version[:32]!r}, expected {_VERSION_LINE!r})",
+                str(self.path),
+                f"remove it, or {_CHOOSE}",
+            )
+        if fresh:
+            strangers = sorted(set(os.listdir(root.fd)) - _HARMLESS)
+            if strangers:
+                raise CacheUnusable(f"directory holds no cache, but {strangers[0][:80]!r}", str(self.path), _CHOOSE)
+            os.fchmod(root.fd, DIRECTORY_MODE)
+        for name in (_STAGING, _LAYERS, _DOCUMENTS):
+            self._directories[name] = make_directory(name, root)
+            _check_owner(self._directories[name], self.path / name)
+        if fresh:
+            put(_TAG_LINES, Place(root, _TAG), self.staging)
+            put(_VERSION_LINE, Place(root, _VERSION), self.staging)  # last: it says that the rest is there
+
+    @property
+    def staging(self) -> OpenFile:
+        """The directory of unproven and unfinished things."""
+        return self._directory(_STAGING)
+
+    def layer(self, digest: Digest) -> Place:
+        """Where the layer `digest` is published. Raises `OSError` if its directory cannot be had."""
+        return self._place(_LAYERS, digest)
+
+    def document(self, digest: Digest) -> Place:
+        """Where the document `digest` is kept. Raises `OSError` if its directory cannot be had."""
+        return self._place(_DOCUMENTS, digest)
+
+    def _place(self, kind: str, digest: Digest) -> Place:
+        checked = Digest.parse(str(digest))  # the constructor trusts its caller; a path must not
+        key = f"{kind}/{checked.algorithm}"
+        with self._lock:
+            known = self._directories.get(key)
+        if known is None:
+            known = make_directory(checked.algorithm, self._directory(kind))
+            with self._lock:
+                self._directories[key] = known
+        return Place(known, checked.hex)
+
+    def _directory(self, name: str) -> OpenFile:
+        with self._lock:
+            directory = self._directories.get(name)
+        if directory is None:
+            raise CacheUnusable("the cache is closed", str(self.path))
+        return directory
+
+    def close(self) -> None:
+        """Lets go of all directories; what other objects hold open stays open."""
+        with self._lock:
+            self._directories.clear()
+
+
+def put(content: bytes, place: Place, staging: OpenFile) -> None:
+    """Makes `content` appear at `place` in one step, in place of what was there. Raises `OSError`; then nothing appeared."""
+    claim = claim_file(staging)
+    try:
+        write_at(claim.file, content, 0)
+        os.rename(claim.name, place.name, src_dir_fd=staging.fd, dst_dir_fd=place.directory.fd)
+    except OSError:
+        remove(claim.name, staging)
+        raise
+
+
+def _check_owner(directory: OpenFile, path: Path) -> None:
+    status = os.fstat(directory.fd)
+    if status.st_uid != os.geteuid():
+        what = f"cache directory belongs to another user (got uid {status.st_uid}, expected {os.geteuid()})"
+        raise CacheUnusable(what, str(path), _CHOOSE)
+    if status.st_mode & OTHERS_MAY_WRITE:
+        raise CacheUnusable(
+            f"cache directory can be written by others (got mode {status.st_mode & 0o7777:04o}, expected 0700)",
+            str(path),
+            f"remove it, as others may have been in it, or {_CHOOSE}",
+        )
+
+
+def _read_version(root: OpenFile) -> bytes:
+    try:
+        return read_whole(_VERSION, root, _VERSION_LIMIT_BYTES)
+    except FileNotFoundError:
+        return b""

@@ -1,0 +1,96 @@
+"""The stored files of a published layer: direct reads into private memory, and reads of what the page cache has of our writes."""
+
+import mmap
+import os
+import threading
+from collections.abc import Mapping
+from typing import Final, final
+
+from cachetools import LRUCache
+
+from mkfs.cache.abilities import ALIGNMENT, DIRECT, Abilities
+from mkfs.cache.files import OpenFile, is_our_file, open_to_read
+from mkfs.cache.page_cache import Outcome
+from mkfs.errors import CacheUnusable, IntegrityError
+from mkfs.proof.grid import REST
+
+_OPEN_FILES: Final = 32  # per layer, two descriptors each: what fits beside sockets into the usual limit of 1024
+
+
+def stored_name(file: int) -> str:
+    """The name of stored file number `file` in its layer's directory."""
+    return "rest" if file == REST else str(file)
+
+
+@final
+class StoredFile:
+    """An open file. Bytes that `read` gives are unproven until the caller has hashed them. Any thread may call."""
+
+    __slots__ = ("_abilities", "_direct", "_plain")
+
+    def __init__(self, directory: OpenFile, name: str, size_bytes: int, abilities: Abilities) -> None:
+        """Opens `name` in `directory`. Raises `OSError`; `IntegrityError` for anything but a file of ours of `size_bytes`."""
+        self._abilities = abilities
+        self._plain = open_to_read(name, directory)
+        self._direct = open_to_read(name, directory, DIRECT) if abilities.direct else self._plain
+        status = os.fstat(self._plain.fd)
+        if not is_our_file(status, size_bytes) or not os.path.samestat(status, os.fstat(self._direct.fd)):
+            raise IntegrityError(f"not a file of ours, or of a wrong size (got {status.st_size} bytes, expected {size_bytes})")
+        if abilities.page_cache is not None:
+            os.posix_fadvise(self._plain.fd, 0, 0, os.POSIX_FADV_RANDOM)  # see `cache.page_cache`
+
+    def read(self, offset: int, length: int) -> memoryview:
+        """`length` bytes from `offset` on, fewer at the end of the file, in memory of their own. Blocks. Raises `OSError`."""
+        skip = offset % ALIGNMENT
+        blocks = -(-(skip + length) // ALIGNMENT)
+        memory = memoryview(mmap.mmap(-1, blocks * ALIGNMENT, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        done = 0
+        while done < skip + length:
+            got = os.preadv(self._direct.fd, [memory[done:]], offset - skip + done)
+            done += got
+            if not got or got % ALIGNMENT:  # the end of the file; a direct read could not go on from here either
+                break
+        return memory[skip : max(skip, min(skip + length, done))].toreadonly()
+
+    def read_resident(self, target: memoryview, offset: int) -> Outcome:
+        """Fills `target` (not empty) from `offset` on if the page cache holds it all. Never waits. Raises `OSError`."""
+        page_cache = self._abilities.page_cache
+        return Outcome.ABSENT if page_cache is None else page_cache.read(self._plain, target, offset)
+
+
+@final
+class StoredFiles:
+    """The files of one layer by number, opened when they are needed, the least recently used ones closed. Any thread may call."""
+
+    __slots__ = ("_abilities", "_directory", "_files", "_lock", "_sizes")
+
+    def __init__(self, directory: OpenFile, sizes: Mapping[int, int], abilities: Abilities) -> None:
+        self._directory: OpenFile | None = directory
+        self._sizes, self._abilities = sizes, abilities
+        self._lock = threading.Lock()
+        self._files: LRUCache[int, StoredFile] = LRUCache(_OPEN_FILES)
+
+    def get(self, file: int) -> StoredFile | None:
+        """File number `file` if it is open. Never waits."""
+        with self._lock:
+            return self._files.get(file)
+
+    def open(self, file: int) -> StoredFile:
+        """File number `file`. Blocks. Raises `OSError`, `IntegrityError`; `CacheUnusable` after `close`."""
+        with self._lock:
+            opened, directory = self._files.get(file), self._directory
+        if opened is not None:
+            return opened
+        if directory is None:
+            raise CacheUnusable("the cached layer is closed")
+        opened = StoredFile(directory, stored_name(file), self._sizes[file], self._abilities)
+        with self._lock:
+            if self._directory is not None:
+                self._files[file] = opened
+        return opened
+
+    def close(self) -> None:
+        """Lets go of all files; who reads one goes on with it."""
+        with self._lock:
+            self._directory = None
+            self._files.clear()

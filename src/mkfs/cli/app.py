@@ -1,0 +1,55 @@
+"""The command group: verbs are imported when they are called, so that `--help` and each verb cost only what they use."""
+
+import importlib
+from typing import Final, final
+
+import click
+
+from mkfs import __version__
+from mkfs.cli.report import reported
+
+_VERBS: Final = {
+    "mount": "mkfs.cli.mount",
+    "umount": "mkfs.cli.umount",
+    "ls": "mkfs.cli.ls",
+    "inspect": "mkfs.cli.inspect",
+    "version": "mkfs.cli.version",
+}
+EXIT_STATUS: Final = """\b
+EXIT STATUS
+  0 ok · 1 unexpected · 2 usage · 10 not found · 11 not authorised
+  12 registry unreachable · 13 integrity · 14 unsupported artifact
+  20 mountpoint unusable · 21 FUSE unavailable · 22 busy
+  23 cache unusable
+"""
+
+
+@final
+class Verbs(click.Group):
+    """Finds the command of a verb in the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The verbs, in the order a person meets them."""
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """The command, imported now."""
+        module = _VERBS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = importlib.import_module(module).command
+        return reported(command)
+
+
+@click.command(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXIT_STATUS,
+    invoke_without_command=False,
+)
+@click.version_option(__version__, "-V", "--version", message="kitfs (mkfs) %(version)s")
+def app() -> None:
+    """Mount remote model artifacts: read-only, lazily, with every byte proven before it is served.
+
+    `kitfs` and `mkfs` are the same command.
+    """

@@ -1,0 +1,95 @@
+"""`mkfs inspect REF`: what an artifact says of itself, and what of it is here and proven."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, final
+
+import click
+import trio
+
+from mkfs.cli.options import source_options, source_settings
+from mkfs.cli.text import printable
+from mkfs.content.artifact import Description, describe
+from mkfs.formats.plan import PlannedLayer, RawLayer
+from mkfs.service.opening import Means, opening
+from mkfs.service.settings import SourceSettings
+from mkfs.units import format_size
+
+SCHEMA_VERSION: Final = 1
+PUBLISHED: Final = "published"  # in the cache, each chunk checked when it is read
+PER_LAYER: Final = "per layer"  # will be fetched and proven whole by its first read
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """One layer for a person: its producer's word and id, what is stored, and what proof a read of it rests on now."""
+
+    element: str
+    name: str
+    path: str  # of a raw layer; "" where the names are inside a tar
+    media_type: str
+    digest: str
+    size_bytes: int
+    proof: str
+
+
+@click.command("inspect")
+@source_options
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(ref: str, *, form: str, plain_http: bool, cache_dir: Path | None, config: Path | None) -> None:
+    """Show digest, format, properties and layers of the artifact REF. Fetches its manifest and config only."""
+    description, rows = trio.run(_describe, source_settings(ref=ref, plain_http=plain_http, cache_dir=cache_dir, config=config))
+    if form == "json":
+        click.echo(json.dumps(_document(description, rows), indent=2))
+    else:
+        _print(description, rows)
+
+
+async def _describe(settings: SourceSettings) -> tuple[Description, list[LayerRow]]:
+    async with opening(settings) as means:
+        description = await describe(means.engine, means.repository, means.reference)
+        return description, [await _row(means, planned) for planned in description.plan.layers]
+
+
+async def _row(means: Means, planned: PlannedLayer) -> LayerRow:
+    blob, cache = planned.descriptor, means.engine.cache
+    stored = await means.engine.on_disk(cache.layer, blob.digest)
+    if stored is not None:
+        stored.close()
+    path = planned.reading.path.decode("utf-8", "surrogateescape") if isinstance(planned.reading, RawLayer) else ""
+    proof = PER_LAYER if stored is None else PUBLISHED
+    return LayerRow(planned.element, planned.name, path, blob.media_type, str(blob.digest), blob.size_bytes, proof)
+
+
+def _document(description: Description, rows: list[LayerRow]) -> dict[str, object]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "reference": str(description.reference),
+        "digest": str(description.digest),
+        "format": description.plan.format_name,
+        "properties": dict(description.plan.properties),
+        "warnings": list(description.plan.warnings),
+        "size_bytes": sum(row.size_bytes for row in rows),
+        "layers": [asdict(row) for row in rows],
+    }
+
+
+def _print(description: Description, rows: list[LayerRow]) -> None:
+    total = format_size(sum(row.size_bytes for row in rows))
+    pairs = [
+        ("reference", str(description.reference)),
+        ("digest", str(description.digest)),
+        ("format", description.plan.format_name),
+        *description.plan.properties.items(),
+        ("layers", f"{len(rows)}, {total} together"),
+    ]
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        click.echo(f"{printable(name):<{width}}  {printable(value)}")
+    for row in rows:
+        what = " ".join(each for each in (row.element, row.name, row.path) if each)
+        click.echo(f"  {format_size(row.size_bytes):>10}  {row.proof:<9}  {row.digest}  {printable(what)}")
+    for warning in description.plan.warnings:
+        click.echo(f"warning: {printable(warning)}", err=True)

@@ -1,0 +1,85 @@
+"""`mkfs ls REF`: the names an artifact would show, without mounting it."""
+
+import json
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+import click
+import trio
+
+from mkfs.cli.options import source_options, source_settings
+from mkfs.cli.text import printable
+from mkfs.content.artifact import Artifact, open_artifact
+from mkfs.service.opening import opening
+from mkfs.service.settings import SourceSettings
+from mkfs.tree.nodes import File, Node
+from mkfs.units import format_size
+
+SCHEMA_VERSION: Final = 1
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One path. `size_bytes` is None for a directory; `provisional`: the name and size are what an unproven header says."""
+
+    path: str
+    mode: int  # type and permission bits
+    size_bytes: int | None
+    provisional: bool
+
+
+@click.command("ls")
+@source_options
+@click.option("-l", "--long", is_flag=True, help="Modes and sizes too, and what is not proven yet.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(ref: str, *, long: bool, form: str, plain_http: bool, cache_dir: Path | None, config: Path | None) -> None:
+    """List the files of the artifact REF, one path a line. Fetches headers and small layers only."""
+    reference, rows = trio.run(_list, source_settings(ref=ref, plain_http=plain_http, cache_dir=cache_dir, config=config))
+    if form == "json":
+        click.echo(json.dumps(_document(reference, rows), indent=2))
+        return
+    for row in rows:
+        if long:
+            size = "" if row.size_bytes is None else format_size(row.size_bytes)
+            click.echo(f"{stat.filemode(row.mode)} {size:>10} {'?' if row.provisional else ' '} ", nl=False)
+        click.echo(printable(row.path) + ("/" if row.size_bytes is None else ""))
+    if long and any(row.provisional for row in rows):
+        click.echo("?: the name and size are what unproven headers say; reading the file proves them", err=True)
+
+
+async def _list(settings: SourceSettings) -> tuple[str, list[Row]]:
+    async with opening(settings) as means:
+        artifact = await open_artifact(means.engine, means.repository, means.reference)
+        try:
+            name = str(means.reference.pinned(artifact.description.digest))
+            return name, [_row(artifact, path, node) for path, node in artifact.tree.walk()]
+        finally:
+            artifact.close()
+
+
+def _row(artifact: Artifact, path: bytes, node: Node) -> Row:
+    text = path.decode("utf-8", "surrogateescape")
+    if isinstance(node, File):
+        provisional = node.layer is not None and artifact.layers[node.layer].provisional
+        return Row(text, stat.S_IFREG | node.mode & 0o555, node.size_bytes, provisional)
+    return Row(text, stat.S_IFDIR | node.mode & 0o555, None, provisional=False)
+
+
+def _document(reference: str, rows: list[Row]) -> dict[str, object]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "reference": reference,
+        "entries": [
+            {
+                "path": row.path,
+                "type": "directory" if row.size_bytes is None else "file",
+                "mode": f"{row.mode & 0o7777:04o}",
+                "size_bytes": row.size_bytes,
+                "provisional": row.provisional,
+            }
+            for row in rows
+        ],
+    }

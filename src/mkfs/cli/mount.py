@@ -1,0 +1,115 @@
+"""`mkfs mount REF DIR`."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import click
+
+from mkfs.cli import places
+from mkfs.cli.options import source_options, source_settings, verbosity
+from mkfs.cli.report import fail
+from mkfs.fuse import kernel
+from mkfs.service.launch import launch
+from mkfs.service.pipe import Outcome
+from mkfs.service.settings import MountSettings
+
+# Long enough for a layer of some hundred GB on a fast link; an O_DIRECT read that waits can't be interrupted, so it must end by
+# itself.
+_READ_TIMEOUT_SECONDS: Final = 300.0
+
+
+@click.command("mount")
+@source_options
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to stderr; Ctrl-C unmounts.")
+@click.option(
+    "--allow-other/--no-allow-other",
+    default=None,
+    help="Let other users read. Needs user_allow_other in /etc/fuse.conf unless root. [default: on for root]",
+)
+@click.option("--uid", type=click.IntRange(min=0), help="Owner of all files. [default: you]")
+@click.option("--gid", type=click.IntRange(min=0), help="Group of all files. [default: yours]")
+@click.option("--umask", type=str, default="000", show_default=True, help="Permission bits taken away, octal.")
+@click.option(
+    "--read-timeout",
+    type=click.FloatRange(min=1),
+    default=_READ_TIMEOUT_SECONDS,
+    show_default=True,
+    help="Seconds after which a waiting O_DIRECT read fails (buffered reads can be interrupted and wait).",
+)
+@click.option(
+    "--log-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the daemon logs. [default: in /var/log/mkfs or ~/.local/state/mkfs/log]",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors; log warnings only.")
+def command(
+    ref: str,
+    directory: Path,
+    *,
+    foreground: bool,
+    allow_other: bool | None,
+    uid: int | None,
+    gid: int | None,
+    umask: str,
+    read_timeout: float,
+    log_file: Path | None,
+    quiet: bool,
+    plain_http: bool,
+    cache_dir: Path | None,
+    config: Path | None,
+) -> None:
+    r"""Mount the artifact REF read-only at DIR, which must be an empty directory.
+
+    Returns when DIR is readable; a daemon serves it until `umount DIR`. REF is REGISTRY/REPOSITORY:TAG or @DIGEST.
+
+    \b
+    EXAMPLES
+      kitfs mount ghcr.io/acme/llama:7b /mnt/llama
+      kitfs mount localhost:5000/llama:7b /mnt/llama --foreground
+    """
+    mask = _octal(umask)
+    source = source_settings(ref=ref, plain_http=plain_http, cache_dir=cache_dir, config=config)
+    kernel.check_fuse()
+    kernel.check_mountpoint(directory)
+    place = kernel.resolve(directory)
+    if log_file is None and not foreground:
+        log_file = places.log_directory() / f"{'-'.join(place.parts[1:]) or 'root'}.log"
+    settings = MountSettings(
+        source=source,
+        mountpoint=str(place),
+        allow_other=os.geteuid() == 0 if allow_other is None else allow_other,
+        uid=os.getuid() if uid is None else uid,
+        gid=os.getgid() if gid is None else gid,
+        umask=mask,
+        read_timeout_seconds=read_timeout,
+        verbosity=-1 if quiet else verbosity(click.get_current_context()),
+        log_file=str(log_file.absolute()) if log_file else None,
+    )
+    if foreground:
+        from mkfs.service.mounted import run
+
+        exit_code = run(settings, lambda outcome: _tell(outcome, quiet=quiet))
+        if exit_code:
+            raise SystemExit(exit_code)
+        return
+    _tell(launch(settings), quiet=quiet)
+
+
+def _tell(outcome: Outcome, *, quiet: bool) -> None:
+    if outcome.exit_code:
+        fail(outcome.exit_code, outcome.lines)
+    if not quiet:
+        for line in outcome.lines:
+            click.echo(line, err=True)
+
+
+def _octal(text: str) -> int:
+    try:
+        value = int(text, 8)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 0o777:
+        raise click.BadParameter(f"{text!r} is not an octal mask such as 022", param_hint="--umask")
+    return value

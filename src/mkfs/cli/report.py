@@ -1,0 +1,52 @@
+"""An error becomes words and an exit code: here, and nowhere else in the commands."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+from mkfs.cli.options import verbosity
+from mkfs.errors import MkfsError, NotAuthorised
+from mkfs.service.failures import sole
+
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
+_UNEXPECTED: Final = 1
+
+
+def fail(exit_code: int, lines: Sequence[str]) -> None:
+    """Prints an error of at most three lines to stderr and exits."""
+    if exit_code == NotAuthorised.exit_code and os.environ.get("SUDO_USER"):
+        lines = [*lines[:-1], f"{lines[-1]} (under sudo these are root's credentials, not {os.environ['SUDO_USER']}'s)"]
+    for number, line in enumerate(lines):
+        click.echo(f"Error: {line}" if number == 0 else f"  {line}", err=True)
+    sys.exit(exit_code)
+
+
+def reported(command: click.Command) -> click.Command:
+    """`command`, with whatever it raises reported. A traceback is shown only with `-vv`."""
+    inner = command.invoke
+
+    def invoke(context: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        try:
+            return inner(context)
+        except click.exceptions.Exit:
+            raise
+        except (click.ClickException, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except BaseException as error:
+            if isinstance(error, SystemExit) or verbosity(context) > 1:
+                raise
+            known = sole(error)
+            if known is None:
+                known = MkfsError(
+                    f"unexpected: {type(error).__name__}: {error}",
+                    hint="this is a defect: run again with -vv and report what it says",
+                )
+            fail(known.exit_code, known.lines())
+
+    command.invoke = invoke  # type: ignore[method-assign,assignment] # click has no hook around a command but this one
+    return command

@@ -1,0 +1,55 @@
+"""Who is mounted where: /proc/self/mountinfo (proc_pid_mountinfo(5)). Reading it asks no file system anything, so it can't hang."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+SUBTYPE: Final = "kitfs"  # never "mkfs": mount(8) would run the disk formatter as the helper of "fuse.mkfs"
+FILE_SYSTEM: Final = f"fuse.{SUBTYPE}"
+_MOUNTINFO: Final = Path("/proc/self/mountinfo")
+_OCTAL: Final = re.compile(rb"\\([0-7]{3})")  # space, tab, newline and backslash are written so
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line: `device` is `major:minor`, `place` the mount point, `file_system` its type, `source` what mount(8) shows."""
+
+    device: str
+    place: bytes
+    file_system: str
+    source: str
+
+    @property
+    def ours(self) -> bool:
+        """Whether a process of ours made it, alive or not."""
+        return self.file_system == FILE_SYSTEM
+
+    @property
+    def label(self) -> str:
+        """What is mounted, for a message."""
+        return f"{self.source} ({self.file_system})"
+
+
+def parse_mountinfo(data: bytes) -> tuple[Mount, ...]:
+    """All mounts in the order of the file: of two at one place the later lies on top. Lines that make no sense are skipped."""
+    mounts = []
+    for line in data.splitlines():
+        before, separator, after = line.partition(b" - ")  # between them: any number of optional fields
+        left, right = before.split(b" "), after.split(b" ")
+        if separator and len(left) >= 6 and len(right) >= 2:
+            device, place, kind, source = left[2].decode(), _plain(left[4]), right[0].decode(), os.fsdecode(_plain(right[1]))
+            mounts.append(Mount(device, place, kind, source))
+    return tuple(mounts)
+
+
+def mount_at(place: Path) -> Mount | None:
+    """The uppermost mount exactly at `place` (absolute, without symbolic links), or None."""
+    wanted = os.fsencode(place)
+    return next((mount for mount in reversed(parse_mountinfo(_MOUNTINFO.read_bytes())) if mount.place == wanted), None)
+
+
+def _plain(field: bytes) -> bytes:
+    return _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), field)

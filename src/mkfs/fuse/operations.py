@@ -1,0 +1,177 @@
+"""pyfuse3's requests, answered by a `ModelFS`. Thin on purpose: this file knows timeouts and errnos, the file system the rest.
+
+Errors. A handler may raise nothing but `FUSEError`: anything else would end pyfuse3's main loop and with it the mount. So every
+handler translates what it gets, in one place (`_refusal`). A reader learns only an errno, so what is no ordinary answer is logged.
+"""
+
+import errno
+import logging
+import os
+from typing import Final, final
+
+import pyfuse3
+import trio
+from pyfuse3 import EntryAttributes, FileInfo, FUSEError, ReaddirToken, RequestContext, StatvfsData
+
+from mkfs.content.reads import Buffer
+from mkfs.errors import Closing, FileSystemError, MkfsError
+from mkfs.tree.paths import NAME_LIMIT_BYTES
+from mkfs.vfs.attributes import Attributes
+from mkfs.vfs.model_fs import ModelFS
+
+_log = logging.getLogger(__name__)
+
+# Names, attributes and what is not there never change inside a tree. Ten years: "for ever", and no conversion to jiffies overflows.
+ENDLESS_SECONDS: Final = 10 * 365 * 24 * 3600
+# The root's attributes alone are asked for again, on any walk through it. So all paths of a mount whose process died answer
+# ENOTCONN; from cached attributes they would look alive until something is opened. Costs one small request a second while in use.
+ROOT_SECONDS: Final = 1
+
+
+@final
+class Operations(pyfuse3.Operations):
+    """One per mount. What is not here (getxattr, listxattr, access, flush, fsync …) is ENOSYS in the base class, which the kernel
+    takes for good: it does not ask again, and reports what a file system without the feature reports.
+    """
+
+    supports_dot_lookup = True
+    enable_writeback_cache = False
+
+    def __init__(self, file_system: ModelFS, read_timeout_seconds: float) -> None:
+        super().__init__()
+        self._fs = file_system
+        self._read_timeout_seconds = read_timeout_seconds
+        self._direct: set[int] = set()  # handles opened with O_DIRECT
+        self._last_words = ""  # of the last refusal logged
+        self.ready = trio.Event()  # set while INIT is answered: whoever wakes up finds a mount that serves
+
+    def init(self) -> None:
+        """The kernel shakes hands."""
+        self.ready.set()
+
+    async def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:  # noqa: ARG002 - pyfuse3's signature
+        """A name's attributes, or an entry that lets the kernel remember that there is none."""
+        try:
+            return _entry(self._fs.lookup(parent_inode, name))
+        except Exception as error:  # noqa: BLE001 - see the rules above
+            if isinstance(error, FileSystemError) and error.errno == errno.ENOENT:
+                return _no_entry()
+            raise self._refusal(error) from None
+
+    async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:  # noqa: ARG002 - pyfuse3's signature
+        """An inode's attributes."""
+        try:
+            return _entry(self._fs.getattr(inode))
+        except Exception as error:  # noqa: BLE001 - see the rules above
+            raise self._refusal(error) from None
+
+    async def opendir(self, inode: int, ctx: RequestContext) -> int:  # noqa: ARG002 - pyfuse3's signature
+        """A handle for `readdir`."""
+        try:
+            return self._fs.opendir(inode)
+        except Exception as error:  # noqa: BLE001 - see the rules above
+            raise self._refusal(error) from None
+
+    async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
+        """Names and attributes in one answer (readdirplus), so that `ls -l` costs no look-up."""
+        try:
+            for position, name, attributes in self._fs.readdir(fh, start_id):
+                if not pyfuse3.readdir_reply(token, name, _entry(attributes), position):
+                    return
+        except Exception as error:  # noqa: BLE001 - see the rules above
+            raise self._refusal(error) from None
+
+    async def releasedir(self, fh: int) -> None:
+        """Ends `opendir`."""
+        try:
+            self._fs.releasedir(fh)
+        except Exception as error:  # noqa: BLE001 - see the rules above
+            raise self._refusal(error) from None
+
+    async def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:  # noqa: ARG002 - pyfuse3's signature
+        """A handle whose pages the kernel keeps after close: the bytes of an inode never change.
+
+        Never direct_io, which would take shared mappings away from the readers (a reader's own O_DIRECT works without).
+        """
+        try:
+            fh = self._fs.open(inode, flags)
+        except Exception as error:  # noqa: BLE001 - see the rules above
+            raise self._refusal(error) from None
+        if flags & os.O_DIRECT:
+            self._direct.add(fh)
+        return FileInfo(fh=fh, direct_io=False, keep_cache=True)
+
+    async def read(self, fh: int, off: int, size: int) -> Buffer:  # type: ignore[override]  # pyfuse3 takes any buffer, its stub says bytes
+        """All bytes asked for, fewer only at the end of the file. Does not await anything where nothing has to be waited for."""
+        try:
+            data = self._fs.read_now(fh, off, size)
+            if data is None:
+                data = await self._wait_and_read(fh, off, size)
+        except Exception as error:  # noqa: BLE001 - see the rules above
+            raise self._refusal(error) from None
+        return data
+
+    async def release(self, fh: int) -> None:
+        """Ends `open`."""
+        self._direct.discard(fh)
+        try:
+            self._fs.release(fh)
+        except Exception as error:  # noqa: BLE001 - see the rules above
+            raise self._refusal(error) from None
+
+    async def statfs(self, ctx: RequestContext) -> StatvfsData:  # noqa: ARG002 - pyfuse3's signature
+        """For `df`: the mount is as large as what it holds, and full."""
+        try:
+            totals = self._fs.statfs()
+        except Exception as error:  # noqa: BLE001 - see the rules above
+            raise self._refusal(error) from None
+        answer = StatvfsData()
+        answer.f_bsize = answer.f_frsize = totals.fragment_bytes
+        answer.f_blocks, answer.f_files = totals.fragments, totals.nodes
+        answer.f_namemax = NAME_LIMIT_BYTES
+        return answer
+
+    async def _wait_and_read(self, fh: int, off: int, size: int) -> Buffer:
+        """A reader with O_DIRECT can't be killed while it waits, unlike others: so its wait has an end, even while bytes flow."""
+        if fh not in self._direct:
+            return await self._fs.read(fh, off, size)
+        with trio.move_on_after(self._read_timeout_seconds):
+            return await self._fs.read(fh, off, size)
+        what = f"an O_DIRECT read waited {self._read_timeout_seconds:g} s"
+        raise MkfsError(what, f"{size} bytes at {off}", "--read-timeout sets the limit")
+
+    def _refusal(self, error: Exception) -> FUSEError:
+        """The errno for `error`. It is logged unless it is an ordinary answer, the end of the mount, or the same as before."""
+        if isinstance(error, FileSystemError):
+            return FUSEError(error.errno)
+        if not isinstance(error, MkfsError):
+            _log.error("a reader gets EIO: unexpected", exc_info=error)
+            return FUSEError(errno.EIO)
+        words = "; ".join(error.lines())
+        quiet = isinstance(error, Closing) or words == self._last_words  # a reader may repeat itself many times a second
+        _log.log(logging.DEBUG if quiet else logging.WARNING, "a reader gets %s: %s", errno.errorcode[error.errno], words)
+        self._last_words = words
+        return FUSEError(error.errno)
+
+
+def _entry(attributes: Attributes) -> EntryAttributes:
+    entry = EntryAttributes()
+    entry.st_ino = attributes.inode
+    entry.st_mode = attributes.mode
+    entry.st_nlink = attributes.nlink
+    entry.st_uid = attributes.uid
+    entry.st_gid = attributes.gid
+    entry.st_size = attributes.size_bytes
+    entry.st_blocks = attributes.blocks
+    entry.st_blksize = attributes.blksize_bytes
+    entry.st_mtime_ns = entry.st_ctime_ns = entry.st_atime_ns = attributes.mtime_ns
+    entry.entry_timeout = ENDLESS_SECONDS
+    entry.attr_timeout = ROOT_SECONDS if attributes.inode == pyfuse3.ROOT_INODE else ENDLESS_SECONDS
+    return entry
+
+
+def _no_entry() -> EntryAttributes:
+    entry = EntryAttributes()
+    entry.st_ino = 0  # libfuse: "no such name, and you may remember it for entry_timeout"
+    entry.entry_timeout = ENDLESS_SECONDS
+    return entry

@@ -1,0 +1,135 @@
+"""One mounted session: mount, serve, stop, and what is left behind.
+
+Theory. A mount that vanishes looks like an empty directory, and a tool that mirrors or deletes by comparing would believe it. So
+only who says `stop()` (or unmounts from outside) ends with an unmounted directory; whatever else ends the session, a crash or a
+cancelled nursery, leaves the mount, and every path in it answers ENOTCONN until the next mount clears it. `clean` tells which:
+
+    session = mount(file_system, options)
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(session.serve)  # readable now
+            ...                                 # session.stop() when told to
+    finally:
+        session.close(unmount=session.clean)
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+import pyfuse3
+import trio
+
+from mkfs.errors import FuseUnavailable
+from mkfs.fuse.connection import Tuning, tune
+from mkfs.fuse.kernel import check_fuse, check_mountpoint, clear_dead_mount, resolve
+from mkfs.fuse.mountinfo import SUBTYPE, mount_at
+from mkfs.fuse.nonblocking import never_block
+from mkfs.fuse.operations import Operations
+from mkfs.vfs.model_fs import ModelFS
+
+# A task per request that waits. Twice max_background: look-ups and O_DIRECT reads are not background, and must find one left.
+MAX_TASKS: Final = 1024
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MountOptions:
+    """How to mount. `name` is what mount(8) and df show as the device: the reference with its digest."""
+
+    mountpoint: Path
+    name: str
+    allow_other: bool = False  # everybody may look; modes decide what they see
+    read_timeout_seconds: float = 300  # for O_DIRECT reads, which no signal can end
+
+
+@final
+class Session:
+    """The mount of this process. Made by `mount`, which see; `close` it on every way out."""
+
+    def __init__(self, operations: Operations, mountpoint: Path, device: str) -> None:
+        self.mountpoint, self.device = mountpoint, device  # device: `major:minor` of the mount table
+        self.tuning: Tuning | None = None  # known once it serves
+        self.clean = True  # whether it may be unmounted: nobody was served yet, or serving ended as it should
+        self._operations = operations
+        self._scope = trio.CancelScope()
+
+    async def serve(self, *, task_status: trio.TaskStatus["Session"] = trio.TASK_STATUS_IGNORED) -> None:
+        """Answers requests until `stop()` is called or somebody unmounts. Reports itself started when the directory is readable.
+
+        Cancelling it drops the requests under way: their callers wait until `close`, then get ENOTCONN or ECONNABORTED.
+        """
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._report, task_status)
+                await pyfuse3.main(max_tasks=MAX_TASKS)  # the number of idle tasks kept, 1 to 10, made no difference
+                nursery.cancel_scope.cancel()
+        self.clean = True
+
+    async def _report(self, task_status: trio.TaskStatus["Session"]) -> None:
+        await self._operations.ready.wait()
+        self.tuning = tune(self.device)  # not before: INIT's answer sets the same values
+        self.clean = False
+        task_status.started(self)
+
+    def stop(self) -> None:
+        """Ends `serve`, whatever waits. To be followed by `close(unmount=True)`."""
+        self._scope.cancel()
+
+    def close(self, *, unmount: bool) -> None:
+        """Cuts the connection to the kernel, and with `unmount` takes the mount away as well, lazily: open files do not hinder it.
+
+        Without, the mount stays and answers ENOTCONN. Call it once, outside `serve`.
+        """
+        pyfuse3.close(unmount=unmount)
+
+
+def mount(file_system: ModelFS, options: MountOptions) -> Session:
+    """Mounts; nobody gets an answer before `Session.serve` runs. A dead mount of ours at the same place is cleared first.
+
+    Once per process: pyfuse3 keeps its session in module globals. Raises `FuseUnavailable`, `MountpointUnusable`, `Busy`.
+    """
+    check_fuse()
+    clear_dead_mount(options.mountpoint)
+    check_mountpoint(options.mountpoint)
+    place = resolve(options.mountpoint)
+    operations = Operations(file_system, options.read_timeout_seconds)
+    words = _init(operations, place, _kernel_options(options))
+    if words:
+        hint = _HINTS.get(next((sign for sign in _HINTS if sign in words), ""), "")
+        raise FuseUnavailable(f"cannot mount on {options.mountpoint}", words, hint)
+    never_block()
+    mounted = mount_at(place)
+    return Session(operations, place, mounted.device if mounted else "")
+
+
+_HINTS: Final = {
+    "user_allow_other": "add the line user_allow_other to /etc/fuse.conf, or mount without --allow-other",
+    "not permitted": "in a container: --device /dev/fuse --cap-add SYS_ADMIN (and no AppArmor profile that forbids mounting)",
+    "write access": "mount on a directory of your own",
+}
+
+
+def _kernel_options(options: MountOptions) -> set[str]:
+    """Not built on pyfuse3.default_options, which changed between releases."""
+    name = options.name.replace("\\", "\\\\").replace(",", "\\,")  # libfuse cuts options at commas
+    chosen = {f"fsname={name}", f"subtype={SUBTYPE}", "ro", "nosuid", "nodev", "default_permissions"}
+    return chosen | {"allow_other"} if options.allow_other else chosen
+
+
+def _init(operations: Operations, place: Path, options: set[str]) -> str:
+    """Mounts; returns the reason if that failed. libfuse and its helper tell it on standard error only: caught for the call."""
+    words = os.memfd_create("libfuse", os.MFD_CLOEXEC)
+    standard_error = os.dup(2)
+    os.dup2(words, 2)
+    try:
+        pyfuse3.init(operations, os.fspath(place), options)
+    except RuntimeError as error:
+        lines = os.pread(words, 4096, 0).decode(errors="replace").split("\n")
+        return next((line for line in lines if line.strip()), str(error))[:200]
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+        os.close(words)
+    return ""

@@ -1,0 +1,68 @@
+"""The registry client of one process: connections, tokens and counters that all repositories share."""
+
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, final
+
+import httpx2
+
+from mkfs.oci.reference import Reference
+from mkfs.registry.auth import Authority
+from mkfs.registry.credentials import Credentials
+from mkfs.registry.exchange import Exchange
+from mkfs.registry.hosts import origin_of
+from mkfs.registry.pool import PoolTransport
+from mkfs.registry.proxies import Proxies
+from mkfs.registry.repository import Repository
+from mkfs.registry.tokens import Tokens
+from mkfs.registry.transport import ClientStatistics, Transport
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """How registries are spoken to. `plain_http`: HTTP to every registry, credentials included."""
+
+    plain_http: bool = False
+    proxies: Proxies = field(default_factory=Proxies)
+
+
+@final
+class RegistryClient:
+    """An asynchronous context manager; leaving it closes every connection, those in use included.
+
+    `inner` replaces the network (an `httpx2` transport, for tests); it is closed with the client.
+    """
+
+    def __init__(
+        self, settings: ClientSettings, credentials: Credentials, *, inner: httpx2.AsyncBaseTransport | None = None
+    ) -> None:
+        self._settings, self._credentials = settings, credentials
+        self._transport = Transport(inner or PoolTransport(settings.proxies))
+        self._tokens = Tokens(self._transport)
+
+    def repository(self, reference: Reference) -> Repository:
+        """The repository that `reference` names. Nothing is asked yet. Raises `UsageError` where its host makes no sense."""
+        origin = origin_of(reference.registry, plain_http=self._settings.plain_http)
+        authority = Authority(
+            registry=reference.registry,
+            repository=reference.repository,
+            origin=origin,
+            plain_http=self._settings.plain_http,
+            credentials=self._credentials,
+            tokens=self._tokens,
+        )
+        exchange = Exchange(self._transport, origin, authority)
+        return Repository(name=reference.repository, origin=origin, transport=self._transport, exchange=exchange)
+
+    def statistics(self) -> ClientStatistics:
+        """A snapshot of what was sent and received so far."""
+        return self._transport.statistics()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._transport.aclose()

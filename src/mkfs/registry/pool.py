@@ -1,0 +1,174 @@
+"""Connections: httpcore2's pool behind httpx2's transport interface, receiving a mebibyte at a time.
+
+Why not `httpx2.AsyncClient`: it receives 64 KiB at a time (1.6 CPU seconds per GiB on the machine this was measured on; 0.94 with
+1 MiB), keeps cookies, logs every URL with its query at INFO, and takes passwords out of URLs. A transport does none of that, and
+both interfaces used here are public.
+
+Cancellation: httpcore 1.0.9 leaked a slot of its pool for good when a waiting request was cancelled. httpcore2 2.16 does not:
+requests cancelled under contention, at every await, leave it usable (`tests/registry/test_cancellation.py`, on the bare pool,
+fails with the one and passes with the other). The slots are still counted outside, in `transport`: whoever waits in the pool
+would be invisible to statistics and priorities.
+"""
+
+import logging
+import ssl
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from typing import Final, final
+
+import httpcore2
+import httpx2
+
+from mkfs.errors import UsageError
+from mkfs.registry.proxies import Proxies
+from mkfs.registry.urls import Origin
+from mkfs.units import MIB
+
+RECEIVE_BYTES: Final = MIB  # asked of the socket at once; it gives what it has
+# At once, per client: a few streams for each of several layers, and well below what servers allow one address.
+CONNECTIONS: Final = 16
+# Shorter than the idle time-outs of servers and load balancers (60 s and more), so that a request seldom meets a closing
+# connection.
+IDLE_SECONDS: Final = 30.0
+
+
+@final
+class WideStream(httpcore2.AsyncNetworkStream):
+    """A connection that receives up to `RECEIVE_BYTES` at once, whatever it is asked for: its only reader parses all it gets."""
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the interface's own parameter
+        """The next bytes; b"" at the end."""
+        return await self._stream.read(max(max_bytes, RECEIVE_BYTES), timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the interface's own parameter
+        """Sends all of `buffer`."""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Closes the connection."""
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface's own parameter
+    ) -> httpcore2.AsyncNetworkStream:
+        """The same connection under TLS."""
+        return WideStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> object:
+        """What the pool asks about the socket."""
+        return self._stream.get_extra_info(info)
+
+
+@final
+class WideBackend(httpcore2.AsyncNetworkBackend):
+    """Opens `WideStream`s."""
+
+    def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
+        self._backend = backend
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface's own parameter
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """A connection to `host`."""
+        return WideStream(await self._backend.connect_tcp(host, port, timeout, local_address, socket_options))
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits."""
+        await self._backend.sleep(seconds)
+
+
+@final
+class PoolTransport(httpx2.AsyncBaseTransport):
+    """Sends requests over pooled HTTP/1.1 connections, directly or through a proxy. Raises the exceptions of httpcore2.
+
+    HTTP/1.1 because it is faster for bulk: with HTTP/2 one lost packet stalls every stream. Nothing is retried, redirected or
+    decoded.
+    """
+
+    def __init__(self, proxies: Proxies, backend: httpcore2.AsyncNetworkBackend | None = None) -> None:
+        self._proxies = proxies
+        self._backend = WideBackend(backend or httpcore2.TrioBackend())
+        self._pools: dict[tuple[str, str], httpcore2.AsyncConnectionPool] = {}  # by scheme and proxy
+        logging.getLogger("httpcore2").setLevel(logging.WARNING)  # below, it logs headers: tokens and signed addresses
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The head of the answer; its body comes through the response's stream, which must be closed."""
+        if not isinstance(request.stream, httpx2.AsyncByteStream):
+            raise TypeError("a request body of this client is bytes")
+        url = request.url
+        answer = await self._pool(url).handle_async_request(
+            httpcore2.Request(
+                method=request.method,
+                url=httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        return httpx2.Response(answer.status, headers=answer.headers, stream=_Body(answer), extensions=answer.extensions)
+
+    async def aclose(self) -> None:
+        """Closes every connection, also those in use."""
+        for pool in self._pools.values():
+            await pool.aclose()
+
+    def _pool(self, url: httpx2.URL) -> httpcore2.AsyncConnectionPool:
+        proxy = self._proxies.for_origin(Origin.of(url.scheme, url.netloc.decode("ascii")))
+        pool = self._pools.get((url.scheme, proxy))
+        if pool is None:
+            pool = self._pools[url.scheme, proxy] = self._new_pool(url.scheme, proxy)
+        return pool
+
+    def _new_pool(self, scheme: str, proxy: str) -> httpcore2.AsyncConnectionPool:
+        # Loading the certificates takes some 20 ms, which plain HTTP need not pay.
+        context = httpx2.create_ssl_context() if scheme == "https" else None
+        if not proxy:
+            return httpcore2.AsyncConnectionPool(
+                ssl_context=context,
+                max_connections=CONNECTIONS,
+                keepalive_expiry=IDLE_SECONDS,
+                network_backend=self._backend,
+            )
+        try:
+            through = httpx2.Proxy(proxy)
+        except (httpx2.InvalidURL, ValueError) as error:
+            raise UsageError("the proxy in the environment is not a URL", hint="check HTTP_PROXY and HTTPS_PROXY") from error
+        if not through.url.host:
+            raise UsageError("the proxy in the environment has no host", hint="check HTTP_PROXY and HTTPS_PROXY")
+        if through.url.scheme not in ("http", "https"):
+            raise UsageError(f"the proxy in the environment speaks {through.url.scheme!r}", hint="proxies speak http or https")
+        return httpcore2.AsyncHTTPProxy(
+            proxy_url=httpcore2.URL(
+                scheme=through.url.raw_scheme, host=through.url.raw_host, port=through.url.port, target=through.url.raw_path
+            ),
+            proxy_auth=through.raw_auth,
+            proxy_ssl_context=httpx2.create_ssl_context() if through.url.scheme == "https" else None,
+            ssl_context=context,
+            max_connections=CONNECTIONS,
+            keepalive_expiry=IDLE_SECONDS,
+            network_backend=self._backend,
+        )
+
+
+@final
+class _Body(httpx2.AsyncByteStream):
+    def __init__(self, answer: httpcore2.Response) -> None:
+        self._answer = answer
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        if not isinstance(self._answer.stream, AsyncIterable):
+            raise TypeError("the body of an asynchronous answer is asynchronous")
+        return aiter(self._answer.stream)
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()

@@ -1,0 +1,59 @@
+"""When a small request is tried again: a schedule without a clock, and the loop that follows it.
+
+For what a mount waits for at its start (manifest, config, token). Ranges of layers have patience of their own, in `content/`.
+"""
+
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final, TypeVar, final
+
+import trio
+
+from mkfs.errors import Unreachable
+
+T = TypeVar("T")
+
+_log: Final = logging.getLogger(__name__)
+
+TRIES: Final = 3
+# A registry behind a load balancer that lost one node answers the next try; longer waits belong to a person.
+FIRST_PAUSE_SECONDS: Final = 0.5
+PAUSE_FACTOR: Final = 3.0
+# A fleet that starts at once must not come back at once.
+JITTER: Final = 0.5
+CONNECT_SECONDS: Final = 10.0  # to a socket, and again to a finished TLS handshake
+STALL_SECONDS: Final = 30.0  # without a byte, before an answer begins as within it (design, section 7)
+DEADLINE_SECONDS: Final = 30.0  # what a person waits for a registry that is not there
+
+
+@final
+class Hopeless(Unreachable):
+    """Unreachable for a reason that a moment will not mend: refused, no such host, a certificate nobody trusts, no HTTP at all."""
+
+
+def pauses(draw: Callable[[], float] = random.random) -> Iterator[float]:
+    """Seconds to wait before the second try, the third and so on; `draw` gives numbers within [0, 1)."""
+    for number in range(TRIES - 1):
+        yield FIRST_PAUSE_SECONDS * PAUSE_FACTOR**number * (1 + JITTER * (2 * draw() - 1))
+
+
+async def persist(work: Callable[[], Awaitable[T]], retried: Callable[[], None]) -> T:
+    """The result of `work`, tried again while it raises `Unreachable` that is not `Hopeless`.
+
+    No try begins that could not even fail to connect within `DEADLINE_SECONDS` of the beginning. `retried` is called before each
+    further try. Raises what the last try raised.
+    """
+    end = trio.current_time() + DEADLINE_SECONDS
+    for pause in pauses():
+        try:
+            return await work()
+        except Hopeless:
+            raise
+        except Unreachable as error:
+            if trio.current_time() + pause + CONNECT_SECONDS > end:
+                raise
+            _log.info("%s; trying again", error)
+        await trio.sleep(pause)
+        retried()
+    return await work()

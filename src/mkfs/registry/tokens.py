@@ -1,0 +1,159 @@
+"""Access tokens: fetched from the server a registry names, kept until shortly before they end, fetched once for all who wait.
+
+Sources: distribution docs/content/spec/auth/token.md and oauth.md. A token is a bearer's: whoever reads it may use it, so it is
+never in a text. A token server's answer is not quoted either, as it may repeat what it was asked with.
+
+Atomic between checkpoints: a key has a flight if and only if somebody fetches for it. Who waits is told the leader's error; if the
+leader was cancelled, the next one leads.
+"""
+
+import copy
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final, final
+from urllib.parse import urlencode
+
+import cachetools
+import trio
+
+from mkfs.errors import BadDocument, MkfsError, NotAuthorised, Unreachable
+from mkfs.oci.json import decode_json
+from mkfs.registry.docker_config import Credential
+from mkfs.registry.transport import Answer, Transport
+from mkfs.registry.urls import Url
+from mkfs.units import KIB
+
+ANSWER_LIMIT_BYTES: Final = 128 * KIB  # oras-go's limit; real ones have up to some 10 KiB
+TOKENS_KEPT: Final = 256  # one per repository and registry in use
+DEFAULT_LIFE_SECONDS: Final = 60.0  # token.md: where `expires_in` is missing
+LONGEST_LIFE_SECONDS: Final = 24 * 3600.0  # whatever a server says: a wrong number must not outlive a day
+# A token must last until the request that carries it has arrived, on a slow link and with a clock that is not ours.
+MARGIN_SECONDS: Final = 20.0
+MARGIN_SHARE: Final = 0.25  # of the life, where that is shorter
+# So long a refused credential is not shown again: readers by the hundred must not lock an account, and one that was opened should
+# work soon.
+REFUSED_SECONDS: Final = 10.0
+
+CLIENT_ID: Final = "mkfs"  # oauth.md: what calls itself so may be told apart in the server's log
+_TOKEN: Final = re.compile(r"[!-~]+", re.ASCII)  # what a header can carry
+
+_REFUSED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a token is for. Equal ones share a token."""
+
+    registry: str
+    realm: Url
+    service: str
+    scope: str
+
+
+@final
+@dataclass(slots=True, eq=False)
+class _Token:
+    text: str = field(repr=False)
+    usable_seconds: float
+
+
+@final
+@dataclass(slots=True, eq=False)
+class _Flight:
+    landed: trio.Event = field(default_factory=trio.Event)
+    error: MkfsError | None = None
+
+
+def _end(_access: Access, token: _Token, now: float) -> float:
+    return now + token.usable_seconds
+
+
+@final
+class Tokens:
+    """The tokens of one client. `clock` tells seconds that never go back."""
+
+    def __init__(self, transport: Transport, clock: Callable[[], float] = trio.current_time) -> None:
+        self._transport = transport
+        self._kept: cachetools.TLRUCache[Access, _Token, float] = cachetools.TLRUCache(TOKENS_KEPT, _end, clock)
+        self._flights: dict[Access, _Flight] = {}
+        self._refused: cachetools.TTLCache[tuple[Access, Credential | None], NotAuthorised, float] = cachetools.TTLCache(
+            TOKENS_KEPT, REFUSED_SECONDS, clock
+        )
+
+    async def get(self, access: Access, credential: Credential | None, refused: str = "") -> str:
+        """A token for `access`, kept or fetched with `credential` (None: as anybody); never the `refused` one out of the cache.
+
+        Raises `NotAuthorised`, `Unreachable`. Cancelling leaves the fetch to the others who wait.
+        """
+        while True:
+            kept = self._kept.get(access)
+            if kept is not None and kept.text != refused:
+                return kept.text
+            known = self._refused.get((access, credential))
+            if known is not None:
+                raise copy.copy(known) from known
+            flight = self._flights.get(access)
+            if flight is None:
+                return await self._lead(access, credential)
+            await flight.landed.wait()
+            if flight.error is not None:
+                raise copy.copy(flight.error) from flight.error
+            refused = ""  # what just landed is fresh, even where a server gives the same token to everybody
+
+    def forget(self, access: Access) -> None:
+        """Drops the token: it was fetched with credentials that do not hold any more."""
+        self._kept.pop(access, None)
+
+    async def _lead(self, access: Access, credential: Credential | None) -> str:
+        flight = self._flights[access] = _Flight()
+        try:
+            token = self._kept[access] = await self._fetch(access, credential)
+        except NotAuthorised as error:
+            flight.error = self._refused[access, credential] = error
+            raise
+        except MkfsError as error:
+            flight.error = error
+            raise
+        finally:
+            del self._flights[access]
+            flight.landed.set()
+        return token.text
+
+    async def _fetch(self, access: Access, credential: Credential | None) -> _Token:
+        host = access.realm.origin.authority
+        url, headers, method, content = access.realm, {"Accept": "application/json"}, "GET", b""
+        fields = {name: value for name, value in (("service", access.service), ("scope", access.scope)) if value}
+        if credential is not None and credential.identity_token:
+            fields |= {"grant_type": "refresh_token", "client_id": CLIENT_ID, "refresh_token": credential.identity_token}
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            method, content = "POST", urlencode(fields).encode("ascii")
+        else:
+            url = url.at(f"{url.target}{'&' if '?' in url.target else '?'}{urlencode(fields)}")
+            if credential is not None:
+                headers["Authorization"] = credential.basic()
+        async with self._transport.ask(url, headers, method=method, content=content) as answer:
+            if answer.status == HTTPStatus.OK:
+                return await _token(answer, host)
+            await answer.explanation()  # for the connection's sake
+            if answer.status in _REFUSED:
+                shown = "anonymous access" if credential is None else "these credentials"
+                raise NotAuthorised(f"the token server {host} refuses {shown} (status {answer.status})", access.registry)
+            raise Unreachable(f"the token server {host} answered with status {answer.status}", access.registry)
+
+
+async def _token(answer: Answer, host: str) -> _Token:
+    """Reads a token server's answer. Raises `Unreachable`, also where it holds no token."""
+    try:
+        document = decode_json(await answer.read(ANSWER_LIMIT_BYTES), ANSWER_LIMIT_BYTES, "token")
+    except BadDocument:
+        raise Unreachable("the token server's answer is no JSON of a sensible size", host) from None  # the cause would quote it
+    text = document.get("token") or document.get("access_token")
+    if not isinstance(text, str) or not _TOKEN.fullmatch(text):
+        raise Unreachable("the token server's answer holds no token", host)
+    said = document.get("expires_in")
+    life = float(said) if isinstance(said, int | float) and not isinstance(said, bool) and said > 0 else DEFAULT_LIFE_SECONDS
+    life = min(life, LONGEST_LIFE_SECONDS)
+    return _Token(text, life - min(MARGIN_SECONDS, life * MARGIN_SHARE))

@@ -1,0 +1,192 @@
+"""One request, one answer: the room's only door to the network.
+
+What goes out: exactly the headers given, `User-Agent`, `Accept-Encoding: identity`; no cookies, no credentials of its own. What
+comes in: status, headers and raw bytes; redirects and refusals are answers like any other, decided on by the caller. Slots: at
+most `CONNECTIONS` answers are open at once; whoever waits for a slot holds none, as long as callers close one answer before they
+ask for the next.
+
+Atomic between checkpoints: the counters and the slot of an answer. Cancelling `ask`, or the reading of an answer, closes the
+connection and gives the slot back before the cancellation leaves here.
+"""
+
+import base64
+import binascii
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, final
+
+import httpx2
+import trio
+
+from mkfs import __version__
+from mkfs.errors import BadDocument, Unreachable
+from mkfs.oci.registry_error import describe_error
+from mkfs.registry.failures import TRANSPORT_ERRORS, unreachable
+from mkfs.registry.pool import CONNECTIONS
+from mkfs.registry.retries import CONNECT_SECONDS, STALL_SECONDS
+from mkfs.registry.urls import Url
+from mkfs.units import KIB
+
+USER_AGENT: Final = f"mkfs/{__version__}"
+# An unread rest up to this size is received so that the connection can be used again; a longer one costs more than a new
+# connection.
+_REST_LIMIT_BYTES: Final = 64 * KIB
+# Closing sends nothing that waits for an answer; a connection that takes longer is dropped where it is.
+_CLOSE_SECONDS: Final = 1.0
+
+# Of the network; how long an answer may take is counted here, for every kind of transport alike.
+_TIMEOUTS: Final = {"connect": CONNECT_SECONDS, "read": None, "write": None, "pool": None}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ClientStatistics:
+    """A moment's counts since the beginning, for `status` and tests."""
+
+    requests: int  # sent, whatever came of them
+    received_bytes: int  # of bodies
+    retries: int  # of small requests, after a failure
+    redirects: int  # followed
+    answers: int  # open now, each with a slot
+
+
+@final
+class Answer:
+    """The answer to one request; valid until its context ends. Iterating gives the raw body, up to about a mebibyte at a time."""
+
+    def __init__(self, url: Url, response: httpx2.Response, counters: "Transport", authorization: str = "") -> None:
+        self.url = url
+        self.status = response.status_code
+        self._response = response
+        self._counters = counters
+        self._authorization = authorization
+        self._body: AsyncIterator[bytes] | None = None
+
+    def header_values(self, name: str) -> list[str]:
+        """The values of all headers called `name`, in order."""
+        return self._response.headers.get_list(name)
+
+    def header(self, name: str) -> str:
+        """The value of the header `name`; "" where there is none; several joined by commas."""
+        return self._response.headers.get(name) or ""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next bytes. Raises `Unreachable` when none come for `STALL_SECONDS` or the connection breaks before the end."""
+        try:
+            if self._body is None:
+                if not isinstance(self._response.stream, httpx2.AsyncByteStream):
+                    raise TypeError("the body of an asynchronous answer is asynchronous")
+                self._body = aiter(self._response.stream)
+            with trio.fail_after(STALL_SECONDS):
+                piece = await anext(self._body)
+        except TRANSPORT_ERRORS as error:
+            raise unreachable(error, self.url.origin, answered=True) from error
+        self._counters.received(len(piece))
+        return piece
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """All of the body. Raises `Unreachable`, and `BadDocument` as soon as it is longer than `limit_bytes`."""
+        data = bytearray()
+        async for piece in self:
+            data += piece
+            if len(data) > limit_bytes:
+                raise BadDocument(f"the answer is too large (expected at most {limit_bytes} bytes)", self.url.origin.authority)
+        return bytes(data)
+
+    async def explanation(self) -> str:
+        """The registry's own words for a refusal, in one line; "" where there are none, or they repeat what it was shown.
+
+        Reads the body, so that the connection can serve the next request.
+        """
+        try:
+            said = describe_error(await self.read(_REST_LIMIT_BYTES))
+        except (Unreachable, BadDocument):
+            return ""
+        return "" if _repeats(said, self._authorization) else said
+
+    async def aclose(self) -> None:
+        """Gives the connection back, or closes it if the body was not read to its end."""
+        with trio.move_on_after(_CLOSE_SECONDS, shield=True):
+            try:
+                if isinstance(self._body, AsyncGenerator):
+                    await self._body.aclose()
+                await self._response.aclose()
+            except TRANSPORT_ERRORS:
+                return  # nobody waits for anything from it any more
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.status} of {self.url}>"
+
+
+@final
+class Transport:
+    """Asks. `inner` is owned: closing this closes it."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
+        self._inner = inner
+        self._slots = trio.Semaphore(CONNECTIONS)
+        self._requests = self._received_bytes = self._retries = self._redirects = 0
+
+    @asynccontextmanager
+    async def ask(
+        self, url: Url, headers: Mapping[str, str], *, method: str = "GET", content: bytes = b""
+    ) -> AsyncGenerator[Answer, None]:
+        """Sends one request, waiting for a slot first, and gives its answer.
+
+        Raises `Unreachable`: no connection within `CONNECT_SECONDS`, no answer within `STALL_SECONDS`, or whatever else goes wrong.
+        """
+        origin = url.origin
+        async with self._slots:
+            self._requests += 1
+            try:
+                request = httpx2.Request(
+                    method,
+                    httpx2.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=url.target.encode("ascii")),
+                    headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
+                    content=content,
+                    extensions={"timeout": _TIMEOUTS},
+                )
+                with trio.fail_after(STALL_SECONDS):
+                    response = await self._inner.handle_async_request(request)
+            except TRANSPORT_ERRORS as error:
+                raise unreachable(error, origin, answered=False) from error
+            answer = Answer(url, response, self, headers.get("Authorization", ""))
+            try:
+                yield answer
+            finally:
+                await answer.aclose()
+
+    def received(self, count: int) -> None:
+        """So many bytes of a body came."""
+        self._received_bytes += count
+
+    def retried(self) -> None:
+        """A request is tried again."""
+        self._retries += 1
+
+    def redirected(self) -> None:
+        """A redirect is followed."""
+        self._redirects += 1
+
+    def statistics(self) -> ClientStatistics:
+        """A snapshot; cheap enough for every poll."""
+        answers = CONNECTIONS - self._slots.value
+        return ClientStatistics(self._requests, self._received_bytes, self._retries, self._redirects, answers)
+
+    async def aclose(self) -> None:
+        """Closes every connection."""
+        await self._inner.aclose()
+
+
+def _repeats(text: str, authorization: str) -> bool:
+    """Whether `text` holds the token or password of an `Authorization` header."""
+    shown = authorization.partition(" ")[2]
+    try:
+        pair = base64.b64decode(shown, validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        pair = ""
+    return any(secret in text for secret in (shown, pair.partition(":")[2]) if secret)

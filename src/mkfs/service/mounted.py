@@ -1,0 +1,95 @@
+"""A mount from its settings to its end: open the artifact, mount it, say so, serve, unmount."""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import trio
+
+from mkfs.content.artifact import Artifact, open_artifact
+from mkfs.errors import MkfsError
+from mkfs.fuse.session import MountOptions, Session, mount
+from mkfs.service import logs
+from mkfs.service.failures import sole
+from mkfs.service.opening import opening
+from mkfs.service.pipe import Outcome
+from mkfs.service.settings import MountSettings
+from mkfs.vfs.attributes import Ownership
+from mkfs.vfs.forest import Forest
+from mkfs.vfs.model_fs import ModelFS
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: MountSettings, announce: Callable[[Outcome], None]) -> int:
+    """Serves the mount until it is unmounted or told to stop (SIGTERM, SIGINT). Returns the exit code.
+
+    `announce` is called exactly once: when the directory is readable, or with the error if it will not be.
+    """
+    announced = False
+
+    def announce_once(outcome: Outcome) -> None:
+        nonlocal announced
+        if not announced:
+            announced = True
+            announce(outcome)
+
+    try:
+        logs.start(settings.verbosity, settings.log_file)
+        trio.run(_serve, settings, announce_once)
+    except BaseException as error:
+        known = sole(error)
+        if known is None:
+            if isinstance(error, KeyboardInterrupt):
+                announce_once(Outcome(128 + signal.SIGINT, ("interrupted",)))
+                return 128 + signal.SIGINT
+            log.exception("unexpected error: this is a defect")
+            known = MkfsError(f"unexpected: {type(error).__name__}: {error}", hint="this is a defect: the log has its traceback")
+        elif announced or settings.log_file is not None:
+            logs.failure(known, log)
+        announce_once(Outcome(known.exit_code, tuple(known.lines())))
+        return known.exit_code
+    return 0
+
+
+async def _serve(settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
+    async with opening(settings.source) as means:
+        artifact = await open_artifact(means.engine, means.repository, means.reference)
+        try:
+            await _show(artifact, settings, announce)
+        finally:
+            artifact.close()
+
+
+async def _show(artifact: Artifact, settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
+    description = artifact.description
+    name = str(description.reference.pinned(description.digest))
+    forest = Forest()
+    forest.plant(artifact.tree, artifact.layers)
+    ownership = Ownership(settings.uid, settings.gid, settings.umask, settings.allow_other)
+    session = mount(
+        ModelFS(forest, ownership),
+        MountOptions(Path(settings.mountpoint), name, settings.allow_other, settings.read_timeout_seconds),
+    )
+    try:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with trio.open_nursery() as nursery:
+
+                async def stop_when_told() -> None:
+                    async for number in signals:
+                        log.info("%s: unmounting %s", signal.Signals(number).name, settings.mountpoint)
+                        session.stop()
+
+                async def serve(task_status: trio.TaskStatus[Session]) -> None:
+                    await session.serve(task_status=task_status)
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(stop_when_told)
+                await nursery.start(serve)
+                log.info("mounted %s at %s, pid %d", name, settings.mountpoint, os.getpid())
+                announce(Outcome(0, (f"{name} mounted at {settings.mountpoint}", *artifact.notices)))
+    finally:
+        session.close(unmount=session.clean)
+    log.info("unmounted %s", settings.mountpoint)

@@ -1,0 +1,50 @@
+"""The means to open an artifact, put together from settings and taken apart again: client, cache, engine."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import trio
+
+from mkfs.cache.store import Cache
+from mkfs.content.engine import Engine
+from mkfs.oci.reference import Reference
+from mkfs.registry.client import ClientSettings, RegistryClient
+from mkfs.registry.credentials import Credentials
+from mkfs.registry.repository import Repository
+from mkfs.service.settings import SourceSettings
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Means:
+    """What `content.artifact` asks for."""
+
+    reference: Reference
+    repository: Repository
+    engine: Engine
+
+
+@asynccontextmanager
+async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
+    """Opens cache and client for the length of the block; work under way in the engine ends with it.
+
+    Raises `BadReference`, `CacheUnusable`, `UsageError` (a credentials file that cannot be read). An error that leaves the block
+    may come in a group of one: see `service.failures.sole`.
+    """
+    reference = Reference.parse(settings.reference)
+    credentials = Credentials.load(Path(settings.credentials_file))
+    cache = await trio.to_thread.run_sync(Cache.open, Path(settings.cache_dir))
+    try:
+        async with (
+            RegistryClient(ClientSettings(settings.plain_http, settings.proxies), credentials) as client,
+            trio.open_nursery() as nursery,
+        ):
+            try:
+                yield Means(reference, client.repository(reference), Engine(nursery, cache))
+            finally:
+                nursery.cancel_scope.cancel()
+    finally:
+        cache.close()

@@ -1,0 +1,173 @@
+"""The file system of a mount: names, attributes and proven bytes of a forest, read-only.
+
+Rules of this file: every answer but `read` is synchronous and complete; an ordinary refusal is a `FileSystemError` with its errno,
+what a layer raises passes as it is. Nothing here knows FUSE: handles are numbers, offsets in a directory are numbers.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, final
+
+from mkfs.content.reads import Buffer
+from mkfs.errors import FileSystemError
+from mkfs.tree.nodes import Directory, File, Node
+from mkfs.units import KIB
+from mkfs.vfs.attributes import Attributes, Ownership
+from mkfs.vfs.contents import Content, content_of
+from mkfs.vfs.forest import Forest, Planted
+from mkfs.vfs.handles import Handles
+
+_FRAGMENT_BYTES: Final = 4 * KIB  # the unit `df` counts in; a finer one says nothing to a person
+_WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """For `statfs`: what the whole mount holds. Nothing is free."""
+
+    fragment_bytes: int
+    fragments: int
+    nodes: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FileSystemStatistics:
+    """A moment's counts, for `status`, metrics and tests."""
+
+    open_files: int
+    opens: int  # files since the beginning
+    reads_now: int  # answered without waiting
+    reads_waited: int  # that had to wait, those that still do included
+    waiting: int  # of those, how many still do
+    bytes_served: int
+
+
+@final
+class ModelFS:
+    """One mount's file system. `ownership` is the same for all of it."""
+
+    def __init__(self, forest: Forest, ownership: Ownership) -> None:
+        self._forest, self._ownership = forest, ownership
+        self._files: Handles[Content] = Handles()
+        self._directories: Handles[tuple[tuple[bytes, int], ...]] = Handles()
+        self._reads_now = self._reads_waited = self._waiting = self._bytes_served = 0
+
+    def lookup(self, parent: int, name: bytes) -> Attributes:
+        """The attributes of `name` in the directory `parent`; `.` and `..` are names as well (NFS asks for them).
+
+        Raises `FileSystemError`: ENOENT, ENOTDIR, ESTALE.
+        """
+        planted, directory = self._directory(parent)
+        number = _find(planted, directory, name)
+        if number is None:
+            raise FileSystemError(errno.ENOENT, f"no {name[:80]!r} in inode {parent}")
+        return self._attributes(planted, planted.tree.node(number))
+
+    def getattr(self, inode: int) -> Attributes:
+        """The attributes of `inode`. Raises `FileSystemError` ESTALE."""
+        return self._attributes(*self._forest.locate(inode))
+
+    def opendir(self, inode: int) -> int:
+        """A handle on the listing of a directory as it is now. Raises `FileSystemError`: ENOTDIR, ESTALE."""
+        planted, directory = self._directory(inode)
+        entries = [(b".", inode), (b"..", planted.inode(directory.parent))]
+        entries += [(name, planted.inode(number)) for name, number in directory.children.items()]
+        return self._directories.add(tuple(entries))
+
+    def readdir(self, handle: int, start: int) -> Iterator[tuple[int, bytes, Attributes]]:
+        """Entries of an open directory from position `start` (0 is the first), each as (position after it, name, attributes).
+
+        Raises `FileSystemError` EBADF.
+        """
+        for position, (name, inode) in enumerate(islice(self._directories[handle], start, None), start + 1):
+            yield position, name, self.getattr(inode)
+
+    def releasedir(self, handle: int) -> None:
+        """Closes a directory. Raises `FileSystemError` EBADF."""
+        self._directories.remove(handle)
+
+    def open(self, inode: int, flags: int) -> int:
+        """A handle on a file. `flags` are those of the system call.
+
+        Raises `FileSystemError`: EISDIR, ESTALE, and EROFS where `flags` ask for writing.
+        """
+        planted, node = self._forest.locate(inode)
+        if flags & _WRITING:
+            raise FileSystemError(errno.EROFS, "a mounted model is read-only")
+        if isinstance(node, Directory):
+            raise FileSystemError(errno.EISDIR, f"inode {inode} is a directory")
+        return self._files.add(content_of(node, planted.layers))
+
+    def read_now(self, handle: int, offset: int, length: int) -> Buffer | None:
+        """Bytes `[offset, offset + length)` of an open file, fewer only at its end; None where they have to be waited for.
+
+        Never blocks. Raises `FileSystemError` EBADF.
+        """
+        content = self._files[handle]
+        stop = min(offset + length, content.size_bytes)
+        data = content.read_now(offset, stop) if offset < stop else b""
+        if data is not None:
+            self._reads_now += 1
+            self._bytes_served += len(data)
+        return data
+
+    async def read(self, handle: int, offset: int, length: int) -> Buffer:
+        """The same bytes, waiting for them. To be asked where `read_now` had none.
+
+        Cancelling it leaves what others wait for alone. Raises `FileSystemError` EBADF and what the layer raises.
+        """
+        content = self._files[handle]
+        stop = min(offset + length, content.size_bytes)
+        self._reads_waited += 1
+        self._waiting += 1
+        try:
+            data = await content.read(offset, stop) if offset < stop else b""
+        finally:
+            self._waiting -= 1
+        self._bytes_served += len(data)
+        return data
+
+    def release(self, handle: int) -> None:
+        """Closes a file. Reads that are under way keep what they need. Raises `FileSystemError` EBADF."""
+        self._files.remove(handle)
+
+    def statfs(self) -> Totals:
+        """What the mount holds. The first call walks every tree."""
+        size_bytes, nodes = self._forest.totals()
+        return Totals(_FRAGMENT_BYTES, -(-size_bytes // _FRAGMENT_BYTES), nodes)
+
+    def statistics(self) -> FileSystemStatistics:
+        """A snapshot; cheap enough for every poll."""
+        return FileSystemStatistics(
+            open_files=len(self._files),
+            opens=self._files.opened,
+            reads_now=self._reads_now,
+            reads_waited=self._reads_waited,
+            waiting=self._waiting,
+            bytes_served=self._bytes_served,
+        )
+
+    def _directory(self, inode: int) -> tuple[Planted, Directory]:
+        planted, node = self._forest.locate(inode)
+        if isinstance(node, File):
+            raise FileSystemError(errno.ENOTDIR, f"inode {inode} is no directory")
+        return planted, node
+
+    def _attributes(self, planted: Planted, node: Node) -> Attributes:
+        owner, inode = self._ownership, planted.inode(node.number)
+        if isinstance(node, File):
+            return Attributes(inode, owner.file_mode(node.mode), node.size_bytes, owner.uid, owner.gid)
+        return Attributes(inode, owner.directory_mode(node.mode), 0, owner.uid, owner.gid)
+
+
+def _find(planted: Planted, directory: Directory, name: bytes) -> int | None:
+    if name == b".":
+        return directory.number
+    if name == b"..":
+        return directory.parent
+    return planted.tree.lookup(directory.number, name)

@@ -1,0 +1,115 @@
+"""What a person sees of an error: three lines at most, the right exit code, a traceback only when asked for."""
+
+import json
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from mkfs.cli.app import app
+from mkfs.cli.options import verbosity_option
+from mkfs.cli.report import reported
+from mkfs.cli.text import printable
+from mkfs.errors import Busy, IntegrityError, NotAuthorised
+
+
+def failing(error: BaseException) -> click.Command:
+    @click.command()
+    @verbosity_option
+    def command() -> None:
+        raise error
+
+    return reported(command)
+
+
+def test_an_error_of_ours_is_its_lines_and_its_code() -> None:
+    done = CliRunner().invoke(failing(Busy("what", "where", "what to do")), [])
+    assert done.exit_code == 22
+    assert done.stderr == "Error: what\n  where\n  what to do\n"
+    assert done.stdout == ""
+
+
+def test_an_error_from_several_tasks_is_one() -> None:
+    group = ExceptionGroup("tasks", [ExceptionGroup("more", [IntegrityError("wrong bytes")])])
+    done = CliRunner().invoke(failing(group), [])
+    assert (done.exit_code, done.stderr) == (13, "Error: wrong bytes\n")
+
+
+def test_a_defect_says_what_it_is_without_a_traceback() -> None:
+    done = CliRunner().invoke(failing(ZeroDivisionError("by zero")), [])
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[0] == "Error: unexpected: ZeroDivisionError: by zero"
+    assert "Traceback" not in done.stderr
+
+
+def test_twice_verbose_lets_the_traceback_through() -> None:
+    error = Busy("what")
+    assert CliRunner().invoke(failing(error), ["-vv"]).exception is error
+
+
+def test_under_sudo_a_refusal_says_whose_credentials_were_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = NotAuthorised("refused", "registry.test", "docker login registry.test")
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    assert "sudo" not in CliRunner().invoke(failing(refused), []).stderr
+    monkeypatch.setenv("SUDO_USER", "alice")
+    done = CliRunner().invoke(failing(refused), [])
+    assert done.stderr.splitlines()[2] == "  docker login registry.test (under sudo these are root's credentials, not alice's)"
+
+
+def test_ctrl_c_is_no_error_message() -> None:
+    done = CliRunner().invoke(failing(KeyboardInterrupt()), [])
+    assert (done.exit_code, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize("verb", ["mount", "umount", "ls", "inspect", "version"])
+def test_every_verb_explains_itself(verb: str) -> None:
+    done = CliRunner().invoke(app, [verb, "--help"])
+    assert done.exit_code == 0
+    assert verb in done.stdout
+
+
+def test_the_help_of_all_lists_the_exit_codes() -> None:
+    text = CliRunner().invoke(app, ["--help"]).stdout
+    for code in ("10 not found", "13 integrity", "20 mountpoint", "23 cache"):
+        assert code in text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["mount", "r/a", "/mnt"],
+        ["ls", "a:b"],
+        ["nothing"],
+        ["ls"],
+        ["mount", "h:1/a:b", "/", "--umask", "9"],
+        ["ls", "h:1/a:b", "--no"],
+    ],
+)
+def test_wrong_words_are_usage(line: list[str]) -> None:
+    assert CliRunner().invoke(app, line, env={"MKFS_CONFIG": ""}).exit_code == 2
+
+
+def test_a_reference_without_a_tag_gets_a_hint() -> None:
+    done = CliRunner().invoke(app, ["ls", "localhost:1/llama"])
+    assert done.exit_code == 2
+    assert ":latest" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("plain é 名", "plain é 名"),
+        ("a\nb", "a\\nb"),
+        ("\x1b[31m", "\\x1b[31m"),
+        ("bad\udcff", "bad\\xff"),
+        ("rtl\u202e", "rtl\\u202e"),
+    ],
+)
+def test_names_cannot_fool_a_terminal(name: str, shown: str) -> None:
+    assert printable(name) == shown
+
+
+def test_version_names_what_we_stand_on() -> None:
+    text = CliRunner().invoke(app, ["version"]).stdout
+    assert all(name in text for name in ("kitfs", "Python", "pyfuse3", "trio"))
+    assert json.dumps(text)

@@ -1,0 +1,36 @@
+"""The mount table, as proc_pid_mountinfo(5) writes it."""
+
+from pathlib import Path
+
+import pytest
+
+from mkfs.fuse.mountinfo import Mount, mount_at, parse_mountinfo
+
+TABLE = b"""\
+22 27 0:21 / /proc rw,relatime - proc proc rw
+36 35 98:0 /mnt1 /mnt/a\\040b\\134c rw,noatime master:1 propagate_from:2 - ext3 /dev/root\\011x rw,errors=continue
+40 27 0:39 / /mnt/llama ro,nosuid shared:5 - fuse.kitfs localhost:5000/llama@sha256:0,\\040test ro,user_id=0
+41 40 0:40 / /mnt/llama rw - tmpfs none rw
+nonsense
+"""
+
+
+def test_every_line_is_read_with_its_escapes_and_any_number_of_optional_fields() -> None:
+    assert parse_mountinfo(TABLE) == (
+        Mount("0:21", b"/proc", "proc", "proc"),
+        Mount("98:0", b"/mnt/a b\\c", "ext3", "/dev/root\tx"),
+        Mount("0:39", b"/mnt/llama", "fuse.kitfs", "localhost:5000/llama@sha256:0, test"),
+        Mount("0:40", b"/mnt/llama", "tmpfs", "none"),
+    )
+
+
+def test_only_our_own_subtype_is_ours() -> None:
+    assert [mount.ours for mount in parse_mountinfo(TABLE)] == [False, False, True, False]
+
+
+def test_of_two_mounts_at_one_place_the_upper_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_bytes(TABLE)
+    monkeypatch.setattr("mkfs.fuse.mountinfo._MOUNTINFO", table)
+    assert mount_at(Path("/mnt/llama")).file_system == "tmpfs"
+    assert mount_at(Path("/mnt")) is None

@@ -1,0 +1,185 @@
+"""Readers that are cancelled, at every await of a request: connections and slots stay for the others.
+
+httpcore 1.0.9 lost a slot of its pool for good when a request was cancelled while it waited for one. The first two tests look for
+that in the pool we use, without our own slots around it; the others look at what we put on top.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import httpcore2
+import pytest
+import trio
+import trio.testing
+
+from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.reference import Reference
+from mkfs.ranges import ByteRange
+from mkfs.registry.client import ClientSettings, RegistryClient
+from mkfs.registry.credentials import Credentials
+from mkfs.registry.pool import CONNECTIONS
+from mkfs.registry.repository import Repository
+from mkfs.testing import faults
+from mkfs.testing.faults import Fault, Match
+from mkfs.testing.registry import MemoryRegistry
+from mkfs.testing.serving import RegistryServer, serve
+from tests.support.little_model import BLOB_PATH, DATA
+
+HANG_SECONDS = 10  # of real time: a leak shows as a request that waits for ever
+ROUNDS = 10  # trio leaves to chance who goes first, so each order comes up
+MOST_STEPS = 60  # of one request; the loops below end long before
+
+
+class Interrupt(trio.abc.Instrument):
+    """Cancels each task it watches just before its nth step, counted from when it was begun."""
+
+    def __init__(self, nth: int) -> None:
+        self.nth = nth
+        self.steps: dict[trio.lowlevel.Task, int] = {}
+        self.scopes: dict[trio.lowlevel.Task, trio.CancelScope] = {}
+
+    def watch(self, scope: trio.CancelScope) -> None:
+        task = trio.lowlevel.current_task()
+        self.steps[task], self.scopes[task] = 0, scope
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task in self.steps:
+            self.steps[task] += 1
+            if self.steps[task] == self.nth:
+                self.scopes[task].cancel()
+
+
+async def interrupted(work: Callable[[], Awaitable[None]], *, tasks: int, at_step: int) -> int:
+    """Runs `work` in several tasks, each cancelled at that step of its own. Returns how many came through."""
+    instrument = Interrupt(at_step)
+    through = 0
+
+    async def one() -> None:
+        nonlocal through
+        with trio.CancelScope() as scope:
+            instrument.watch(scope)
+            await work()
+        through += not scope.cancelled_caught
+
+    trio.lowlevel.add_instrument(instrument)
+    try:
+        async with trio.open_nursery() as nursery:
+            for _ in range(tasks):
+                nursery.start_soon(one)
+    finally:
+        trio.lowlevel.remove_instrument(instrument)
+    return through
+
+
+def client_of(server: RegistryServer) -> tuple[RegistryClient, Repository]:
+    client = RegistryClient(ClientSettings(), Credentials.anonymous())
+    return client, client.repository(Reference.parse(f"localhost:{server.port}/team/model:7b"))
+
+
+async def test_the_bare_pool_loses_no_slot_when_all_who_wait_for_one_leave_at_once(
+    registry: MemoryRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever lets a connection go may hand it to somebody who is leaving, too; httpcore 1.0.9 never saw it again."""
+
+    async def no_answer(**arguments: object) -> None:
+        await trio.sleep_forever()
+
+    with serve(registry) as server, trio.fail_after(HANG_SECONDS):
+        async with httpcore2.AsyncConnectionPool(max_connections=2, max_keepalive_connections=0) as pool:
+
+            async def work() -> None:
+                await pool.request("GET", f"{server.url}{BLOB_PATH}")
+
+            for _ in range(ROUNDS):
+                with monkeypatch.context() as patched:
+                    patched.setattr(trio, "open_tcp_stream", no_answer)
+                    async with trio.open_nursery() as nursery:
+                        for _ in range(6):
+                            nursery.start_soon(work)
+                        await trio.testing.wait_all_tasks_blocked()
+                        assert "2 active, 4 queued" in repr(pool)
+                        nursery.cancel_scope.cancel()
+                await work()
+
+
+async def test_the_bare_pool_loses_no_slot_at_any_await(registry: MemoryRegistry) -> None:
+    with serve(registry) as server, trio.fail_after(HANG_SECONDS):
+        async with httpcore2.AsyncConnectionPool(max_connections=2) as pool:
+
+            async def work() -> None:
+                await pool.request("GET", f"{server.url}{BLOB_PATH}")
+
+            for step in range(1, MOST_STEPS):
+                through = await interrupted(work, tasks=6, at_step=step)
+                await work()
+                if through == 6:
+                    break
+            assert step > 4
+            assert "0 active, 0 queued" in repr(pool)
+
+
+async def test_a_reader_may_be_cancelled_at_any_await(registry: MemoryRegistry, blob: Descriptor) -> None:
+    with serve(registry) as server, trio.fail_after(HANG_SECONDS):
+        client, repository = client_of(server)
+        async with client:
+
+            async def work() -> None:
+                async with repository.open_range(blob, ByteRange(5, 50_005)) as stream:
+                    assert b"".join([piece async for piece in stream]) == DATA[5:50_005]
+
+            for step in range(1, MOST_STEPS):
+                through = await interrupted(work, tasks=CONNECTIONS + 4, at_step=step)
+                assert client.statistics().answers == 0
+                await work()
+                if through == CONNECTIONS + 4:
+                    break
+            assert step > 4
+
+
+@pytest.mark.parametrize("stalled", [faults.Withhold(), faults.Stall(1000)], ids=["before the answer", "within the body"])
+async def test_readers_stuck_at_a_stalled_server_leave_it_to_the_others(
+    registry: MemoryRegistry, blob: Descriptor, stalled: faults.Stall | faults.Withhold
+) -> None:
+    fault = registry.faults.install(Fault(Match(path="/blobs/"), stalled))
+    with serve(registry) as server, trio.fail_after(HANG_SECONDS):
+        client, repository = client_of(server)
+        async with client:
+
+            async def stuck() -> None:
+                async with repository.open_range(blob, ByteRange(5, 50_005)) as stream:
+                    async for _ in stream:
+                        pass
+
+            for _ in range(3):
+                async with trio.open_nursery() as nursery:
+                    for _ in range(2 * CONNECTIONS):
+                        nursery.start_soon(stuck)
+                    held = await trio.to_thread.run_sync(lambda: stalled.gate.wait_until_held(CONNECTIONS))
+                    assert held
+                    assert client.statistics().answers == CONNECTIONS
+                    nursery.cancel_scope.cancel()
+                assert client.statistics().answers == 0
+            registry.faults.mend(fault)
+            for _ in range(2):
+                async with trio.open_nursery() as nursery:
+                    for _ in range(2 * CONNECTIONS):
+                        nursery.start_soon(stuck)
+
+
+async def test_a_body_that_is_left_early_costs_nobody_anything(registry: MemoryRegistry, blob: Descriptor) -> None:
+    with serve(registry) as server, trio.fail_after(HANG_SECONDS):
+        client, repository = client_of(server)
+        async with client:
+            for _ in range(CONNECTIONS + 4):
+                async with repository.open_range(blob, ByteRange(0, len(DATA))) as stream:
+                    await anext(aiter(stream))
+                async with repository.open_range(blob, ByteRange(0, len(DATA))):
+                    pass
+                with pytest.raises(KeyError):
+                    await failing(repository, blob)
+            assert client.statistics().answers == 0
+
+
+async def failing(repository: Repository, blob: Descriptor) -> None:
+    async with repository.open_range(blob, ByteRange(0, len(DATA))) as stream:
+        async for _ in stream:
+            raise KeyError

@@ -1,0 +1,154 @@
+"""The pool: how much it receives at once, which way it goes, and what it keeps to itself."""
+
+import base64
+import logging
+import ssl
+from collections.abc import Iterable
+
+import httpcore2
+import httpx2
+import pytest
+
+from mkfs.errors import UsageError
+from mkfs.oci.reference import Reference
+from mkfs.registry.client import ClientSettings, RegistryClient
+from mkfs.registry.credentials import Credentials
+from mkfs.registry.pool import RECEIVE_BYTES, PoolTransport
+from mkfs.registry.proxies import Proxies
+from mkfs.registry.transport import Transport
+from mkfs.registry.urls import Url
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+
+class Wire(httpcore2.AsyncNetworkStream):
+    """One connection that plays back its answers, one for each request."""
+
+    def __init__(self, answers: list[bytes]) -> None:
+        self.answers = answers
+        self.asked_bytes: list[int] = []
+        self.written = b""
+        self.secured_for = ""
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the interface's
+        self.asked_bytes.append(max_bytes)
+        return self.answers.pop(0) if self.answers else b""
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the interface's
+        self.written += buffer
+
+    async def aclose(self) -> None:
+        pass
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface's
+    ) -> httpcore2.AsyncNetworkStream:
+        self.secured_for = server_hostname or ""
+        return self
+
+    def get_extra_info(self, info: str) -> object:
+        return None
+
+
+class Network(httpcore2.AsyncNetworkBackend):
+    """Remembers who was called."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.wire = Wire(list(answers))
+        self.called: list[tuple[str, int]] = []
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        self.called.append((host, port))
+        return self.wire
+
+
+async def get(network: Network, url: str, proxies: Proxies | None = None) -> bytes:
+    transport = Transport(PoolTransport(proxies or Proxies(), network))
+    try:
+        async with transport.ask(Url.parse(url), {}) as answer:
+            return await answer.read(100)
+    finally:
+        await transport.aclose()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_mebibyte_is_received_at_once(scheme: str) -> None:
+    network = Network(OK)
+    assert await get(network, f"{scheme}://registry.test/v2/") == b"hello"
+    assert set(network.wire.asked_bytes) == {RECEIVE_BYTES} == {1 << 20}
+    assert network.wire.secured_for == ("registry.test" if scheme == "https" else "")
+
+
+async def test_a_signed_query_goes_out_and_the_host_is_said_as_it_was_written() -> None:
+    network = Network(OK)
+    await get(network, "http://localhost:5000/v2/x?sig=a%2Bb~")
+    assert network.called == [("localhost", 5000)]
+    assert network.wire.written.startswith(b"GET /v2/x?sig=a%2Bb~ HTTP/1.1\r\nHost: localhost:5000\r\nUser-Agent: mkfs/")
+
+
+async def test_an_ipv6_registry_is_called_without_its_brackets() -> None:
+    network = Network(OK)
+    await get(network, "http://[::1]:5000/v2/")
+    assert network.called == [("::1", 5000)]
+    assert b"Host: [::1]:5000\r\n" in network.wire.written
+
+
+async def test_plain_http_goes_to_the_proxy_as_it_is() -> None:
+    network = Network(OK)
+    await get(network, "http://registry.test/v2/", Proxies(http="http://me:secret@proxy.test:3128"))
+    assert network.called == [("proxy.test", 3128)]
+    assert network.wire.written.startswith(b"GET http://registry.test/v2/ HTTP/1.1\r\n")
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"me:secret") in network.wire.written
+
+
+async def test_https_goes_through_a_tunnel_and_the_proxy_sees_only_the_host() -> None:
+    network = Network(b"HTTP/1.1 200 Connected\r\n\r\n", OK)
+    assert await get(network, "https://registry.test/v2/?sig", Proxies(https="proxy.test:3128")) == b"hello"
+    assert network.called == [("proxy.test", 3128)]
+    assert network.wire.written.startswith(b"CONNECT registry.test:443 HTTP/1.1\r\n")
+    assert network.wire.secured_for == "registry.test"
+
+
+async def test_a_redirect_and_a_refusal_leave_the_connection_for_the_next_request() -> None:
+    moved = b"HTTP/1.1 307 Moved\r\nLocation: /again\r\nContent-Length: 5\r\n\r\n"
+    refused = b'HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer realm="http://localhost:5000/token"\r\nContent-Length: 2\r\n\r\n'
+    token = b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"token":"t"}'
+    network = Network(moved, b"moved", refused, b"no", token, OK)
+    reference = Reference.parse("localhost:5000/team/model:7b")
+    inner = PoolTransport(Proxies(), network)
+    async with RegistryClient(ClientSettings(), Credentials.anonymous(), inner=inner) as client:
+        assert (await client.repository(reference).resolve(reference)).data == b"hello"
+    assert network.called == [("localhost", 5000)]
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:secret@proxy.test", "http://me:secret@proxy.test:port", "http://me:secret@"])
+async def test_a_proxy_we_cannot_speak_to_is_the_users_mistake_and_not_quoted(proxy: str) -> None:
+    with pytest.raises(UsageError, match="the proxy in the environment") as caught:
+        await get(Network(), "http://registry.test/v2/", Proxies(http=proxy))
+    assert "secret" not in "".join(caught.value.lines())
+
+
+async def test_the_library_below_does_not_log_headers(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        await get(Network(b"HTTP/1.1 200 OK\r\nLocation: /?secret\r\nContent-Length: 0\r\n\r\n"), "http://registry.test/?secret")
+    assert "secret" not in caplog.text
+
+
+async def test_certificates_are_not_loaded_for_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    create = httpx2.create_ssl_context
+    monkeypatch.setattr(httpx2, "create_ssl_context", lambda: loaded.append("certificates") or create())
+    await get(Network(OK), "http://registry.test/")
+    assert not loaded
+    await get(Network(OK), "https://registry.test/")
+    assert loaded == ["certificates"]

@@ -1,0 +1,96 @@
+"""Starting a daemon: its word reaches the caller, and so does its silence."""
+
+import logging
+import stat
+from pathlib import Path
+
+import pytest
+
+from mkfs.errors import IntegrityError, UsageError
+from mkfs.service import launch as launching
+from mkfs.service import logs
+from mkfs.service.failures import sole
+from mkfs.service.launch import launch
+from mkfs.service.pipe import Outcome, decode, encode
+from mkfs.service.settings import MountSettings, SourceSettings
+
+
+def settings(tmp_path: Path, *, reference: str = "127.0.0.1:1/a:b", log_file: Path | None = None) -> MountSettings:
+    mountpoint = tmp_path / "mnt"
+    mountpoint.mkdir(exist_ok=True)
+    source = SourceSettings(reference=reference, cache_dir=str(tmp_path / "cache"), credentials_file=str(tmp_path / "config.json"))
+    return MountSettings(
+        source=source,
+        mountpoint=str(mountpoint),
+        allow_other=False,
+        uid=0,
+        gid=0,
+        umask=0,
+        read_timeout_seconds=1,
+        log_file=str(log_file or tmp_path / "log" / "mount.log"),
+    )
+
+
+@pytest.mark.parametrize("outcome", [Outcome(0), Outcome(0, ("mounted",)), Outcome(13, ("what", "where – 名", "hint"))])
+def test_a_word_arrives_as_it_was_sent(outcome: Outcome) -> None:
+    assert decode(encode(outcome)) == outcome
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"null", b'{"lines":[]}', b'{"exit_code":"0"}', b"Traceback (most recent call last)"])
+def test_anything_else_is_no_word(data: bytes) -> None:
+    assert decode(data) is None
+
+
+@pytest.mark.fuse
+def test_the_daemons_error_reaches_the_caller(tmp_path: Path) -> None:
+    outcome = launch(settings(tmp_path))
+    assert outcome.exit_code == 12
+    assert 1 <= len(outcome.lines) <= 3
+    assert "127.0.0.1:1" in " ".join(outcome.lines)
+    log = tmp_path / "log" / "mount.log"
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    assert "ERROR" in log.read_text()
+
+
+def test_a_daemon_that_crashes_is_told_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "DAEMON_MODULE", "mkfs.there_is_no_such_module")
+    outcome = launch(settings(tmp_path))
+    assert outcome.exit_code == 1
+    assert str(tmp_path / "log" / "mount.log") in outcome.lines[1]
+    assert "No module named" in (tmp_path / "log" / "mount.log").read_text()
+
+
+def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="log file"):
+        launch(settings(tmp_path, log_file=tmp_path / "file" / "log"))
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="log file"):
+        launch(settings(tmp_path, log_file=tmp_path / "link"))
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_of_a_group_of_failures_one_is_told() -> None:
+    error = IntegrityError("wrong")
+    assert sole(error) is error
+    assert sole(BaseExceptionGroup("all", [KeyboardInterrupt(), ExceptionGroup("some", [ValueError(), error])])) is error
+    assert sole(ExceptionGroup("all", [ValueError()])) is None
+
+
+def test_log_lines_go_to_the_file_and_libraries_are_quieter(tmp_path: Path) -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        logs.start(0, str(tmp_path / "log"))
+        logging.getLogger("mkfs.test").info("a line")
+        logging.getLogger("mkfs.test").debug("a detail")
+        logging.getLogger("httpx2").info("a request")
+    finally:
+        for handler in root.handlers:
+            handler.stream.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    text = (tmp_path / "log").read_text()
+    assert "a line" in text
+    assert "a detail" not in text
+    assert "a request" not in text

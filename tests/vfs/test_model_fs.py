@@ -1,0 +1,153 @@
+"""The file system without FUSE: names, listings, open files, reads up to the end."""
+
+import errno
+import os
+import stat
+
+import pytest
+import trio
+import trio.testing
+
+from mkfs.errors import FileSystemError, Mismatch
+from mkfs.vfs.attributes import Ownership
+from mkfs.vfs.forest import TREE_STRIDE, Forest
+from mkfs.vfs.model_fs import ModelFS
+from tests.support.fake_layers import BrokenLayer, LateLayer, MemoryLayer, SlowLayer
+from tests.support.trees import Part, grow
+
+DATA = bytes(range(256)) * 4
+
+
+def filesystem(**parts: Part) -> ModelFS:
+    """`a__b` stands for the path `a/b`."""
+    files = {name.replace("__", "/").encode(): part for name, part in parts.items()}
+    forest = Forest()
+    forest.plant(*grow(files, inline={b"Kitfile": b"manifestVersion: 1.0.0\n"}, directories={b"closed": 0o700}))
+    return ModelFS(forest, Ownership(uid=1000, gid=100))
+
+
+@pytest.fixture
+def fs() -> ModelFS:
+    return filesystem(weights=Part(len(DATA), MemoryLayer(DATA)), sub__deep__run=Part(2, MemoryLayer(b"#!"), mode=0o755))
+
+
+def inode(fs: ModelFS, *names: bytes) -> int:
+    number = 1
+    for name in names:
+        number = fs.lookup(number, name).inode
+    return number
+
+
+def refusal(call: object, *arguments: object) -> str:
+    with pytest.raises(FileSystemError) as caught:
+        call(*arguments)
+    return errno.errorcode[caught.value.errno]
+
+
+def test_names_lead_to_files_and_directories(fs: ModelFS) -> None:
+    run = fs.lookup(inode(fs, b"sub", b"deep"), b"run")
+    assert (run.mode, run.size_bytes, run.uid, run.gid) == (stat.S_IFREG | 0o555, 2, 1000, 100)
+    assert fs.lookup(1, b"closed").mode == stat.S_IFDIR | 0o500
+    assert fs.getattr(run.inode) == run
+
+
+def test_dot_and_dot_dot_are_names_as_well(fs: ModelFS) -> None:
+    deep = inode(fs, b"sub", b"deep")
+    assert fs.lookup(deep, b".").inode == deep
+    assert fs.lookup(deep, b"..").inode == inode(fs, b"sub")
+    assert fs.lookup(1, b"..").inode == 1
+
+
+def test_what_is_not_there_is_refused_as_everywhere(fs: ModelFS) -> None:
+    file = inode(fs, b"weights")
+    assert refusal(fs.lookup, 1, b"nothing") == "ENOENT"
+    assert refusal(fs.lookup, file, b"name") == "ENOTDIR"
+    assert refusal(fs.opendir, file) == "ENOTDIR"
+    assert refusal(fs.open, 1, os.O_RDONLY) == "EISDIR"
+    assert refusal(fs.getattr, TREE_STRIDE + 1) == "ESTALE"
+
+
+@pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_RDWR, os.O_RDONLY | os.O_TRUNC])
+def test_nothing_opens_for_writing(fs: ModelFS, flags: int) -> None:
+    assert refusal(fs.open, inode(fs, b"weights"), flags) == "EROFS"
+
+
+def test_a_listing_names_everything_once_and_can_go_on_anywhere(fs: ModelFS) -> None:
+    handle = fs.opendir(1)
+    listing = list(fs.readdir(handle, 0))
+    assert [name for _, name, _ in listing] == [b".", b"..", b"Kitfile", b"closed", b"sub", b"weights"]
+    for position, name, attributes in listing:
+        assert list(fs.readdir(handle, position)) == listing[position:]
+        assert fs.lookup(1, name) == attributes
+    fs.releasedir(handle)
+    assert refusal(lambda: list(fs.readdir(handle, 0))) == "EBADF"
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "stop"), [(0, 10, 10), (1000, 24, 1024), (1000, 4096, 1024), (1024, 1, 1024), (9999, 5, 9999)]
+)
+async def test_reads_are_full_up_to_the_end_and_empty_after_it(fs: ModelFS, offset: int, length: int, stop: int) -> None:
+    handle = fs.open(inode(fs, b"weights"), os.O_RDONLY)
+    assert bytes(fs.read_now(handle, offset, length)) == DATA[offset:stop]
+    late = filesystem(weights=Part(len(DATA), LateLayer(DATA)))
+    handle = late.open(inode(late, b"weights"), os.O_RDONLY)
+    assert bytes(await late.read(handle, offset, length)) == DATA[offset:stop]
+
+
+def test_the_kitfile_is_read_without_any_layer(fs: ModelFS) -> None:
+    handle = fs.open(inode(fs, b"Kitfile"), os.O_RDONLY)
+    assert fs.read_now(handle, 0, 4096) == b"manifestVersion: 1.0.0\n"
+
+
+async def test_a_read_that_has_to_wait_says_so_and_then_waits() -> None:
+    slow = SlowLayer()
+    fs = filesystem(slow=Part(100, slow), weights=Part(len(DATA), MemoryLayer(DATA)))
+    handle = fs.open(inode(fs, b"slow"), os.O_RDONLY)
+    assert fs.read_now(handle, 0, 100) is None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fs.read, handle, 0, 100)
+        await trio.testing.wait_all_tasks_blocked()
+        assert fs.statistics().waiting == 1
+        fs.release(handle)  # overtakes the read, which keeps what it needs
+        slow.open.set()
+    assert (fs.statistics().waiting, fs.statistics().bytes_served) == (0, 100)
+
+
+async def test_a_layer_that_refuses_is_quoted_word_for_word() -> None:
+    error = Mismatch("content does not match its digest")
+    fs = filesystem(damaged=Part(100, BrokenLayer(error)))
+    handle = fs.open(inode(fs, b"damaged"), os.O_RDONLY)
+    with pytest.raises(Mismatch) as caught:
+        await fs.read(handle, 0, 1)
+    assert caught.value is error
+    assert fs.statistics().waiting == 0
+
+
+def test_handles_are_never_used_twice(fs: ModelFS) -> None:
+    weights = inode(fs, b"weights")
+    first = fs.open(weights, os.O_RDONLY)
+    fs.release(first)
+    second = fs.open(weights, os.O_RDONLY)
+    assert first != second
+    assert refusal(fs.read_now, first, 0, 1) == "EBADF"
+    assert refusal(fs.release, first) == "EBADF"
+    assert fs.read_now(second, 0, 1) == b"\0"
+
+
+async def test_statistics_count_files_reads_and_bytes() -> None:
+    fs = filesystem(weights=Part(len(DATA), LateLayer(DATA, frontier=512)))
+    handle = fs.open(inode(fs, b"weights"), os.O_RDONLY)
+    fs.read_now(handle, 0, 512)
+    assert fs.read_now(handle, 512, 100) is None
+    await fs.read(handle, 512, 100)
+    counts = fs.statistics()
+    assert (counts.opens, counts.open_files) == (1, 1)
+    assert (counts.reads_now, counts.reads_waited, counts.waiting, counts.bytes_served) == (1, 1, 0, 612)
+    fs.release(handle)
+    assert fs.statistics().open_files == 0
+
+
+def test_df_shows_what_the_mount_holds(fs: ModelFS) -> None:
+    totals = fs.statfs()
+    assert totals.fragments * totals.fragment_bytes == 4096  # 1024 + 2 + 23 bytes, rounded up
+    assert totals.nodes == 7
