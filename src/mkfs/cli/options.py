@@ -47,7 +47,7 @@ def source_options(function: F) -> F:
             ),
             click.option(
                 "--cache-dir",
-                type=click.Path(path_type=Path, file_okay=False),
+                type=click.Path(path_type=Path),
                 envvar="MKFS_CACHE_DIR",
                 help="Where proven bytes are kept. [default: /var/cache/mkfs for root, else ~/.cache/mkfs]",
             ),

@@ -13,8 +13,8 @@ from typing import Final, final
 from mkfs.errors import Unreachable
 from mkfs.oci.challenge import parse_challenges
 from mkfs.registry.auth import TRIES, Authority, Refusal
+from mkfs.registry.hopeless import Hopeless
 from mkfs.registry.hosts import check_redirect
-from mkfs.registry.retries import Hopeless
 from mkfs.registry.transport import Answer, Transport
 from mkfs.registry.urls import Origin, Url
 

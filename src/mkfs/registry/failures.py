@@ -16,7 +16,8 @@ import httpx2
 import trio
 
 from mkfs.errors import Unreachable
-from mkfs.registry.retries import CONNECT_SECONDS, STALL_SECONDS, Hopeless
+from mkfs.registry.hopeless import Hopeless
+from mkfs.registry.retries import CONNECT_SECONDS, STALL_SECONDS
 from mkfs.registry.urls import Origin
 
 # Everything a transport may raise. `OSError` also covers `ssl.SSLError` and what sockets raise outside of the library's own care.

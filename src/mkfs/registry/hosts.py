@@ -11,7 +11,7 @@ import ipaddress
 from typing import Final
 
 from mkfs.errors import NotAuthorised, UsageError
-from mkfs.registry.retries import Hopeless
+from mkfs.registry.hopeless import Hopeless
 from mkfs.registry.urls import Origin, Url
 
 # Docker Hub is the one registry whose name in references is not the host that speaks the protocol.

@@ -13,7 +13,7 @@ from mkfs.errors import MkfsError, NotFound, Unreachable
 from mkfs.oci.content_range import parse_content_range
 from mkfs.oci.descriptor import Descriptor
 from mkfs.ranges import ByteRange
-from mkfs.registry.retries import Hopeless
+from mkfs.registry.hopeless import Hopeless
 
 _SHOWN: Final = 80  # characters of a header that makes no sense
 _STATUSES: Final = frozenset(HTTPStatus)

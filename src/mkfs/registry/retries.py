@@ -6,11 +6,12 @@ For what a mount waits for at its start (manifest, config, token). Ranges of lay
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final, TypeVar, final
+from typing import Final, TypeVar
 
 import trio
 
 from mkfs.errors import Unreachable
+from mkfs.registry.hopeless import Hopeless
 
 T = TypeVar("T")
 
@@ -25,11 +26,6 @@ JITTER: Final = 0.5
 CONNECT_SECONDS: Final = 10.0  # to a socket, and again to a finished TLS handshake
 STALL_SECONDS: Final = 30.0  # without a byte, before an answer begins as within it (design, section 7)
 DEADLINE_SECONDS: Final = 30.0  # what a person waits for a registry that is not there
-
-
-@final
-class Hopeless(Unreachable):
-    """Unreachable for a reason that a moment will not mend: refused, no such host, a certificate nobody trusts, no HTTP at all."""
 
 
 def pauses(draw: Callable[[], float] = random.random) -> Iterator[float]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,7 @@ def run(settings: MountSettings, announce: Callable[[Outcome], None]) -> int:
 
     try:
         logs.start(settings.verbosity, settings.log_file)
+        _raise_file_limit()
         trio.run(_serve, settings, announce_once)
     except BaseException as error:
         known = sole(error)
@@ -52,6 +54,12 @@ def run(settings: MountSettings, announce: Callable[[Outcome], None]) -> int:
         announce_once(Outcome(known.exit_code, tuple(known.lines())))
         return known.exit_code
     return 0
+
+
+def _raise_file_limit() -> None:
+    """As many open files as we may have: connections, and two descriptors for each stored file in use, outgrow the usual 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
