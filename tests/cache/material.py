@@ -90,7 +90,7 @@ def archive(*sizes: int, seed: int = 1) -> Material:
 
 # Two large members with runs of small things before, between and behind them: stored files rest, 1 and 2, chunks that do not start
 # at a page in rest, and a last chunk that is shorter everywhere.
-MIXED = archive(5000, 2 * MIB + 777, 300, 70_000, MIB + 1, 1_200_000 - 700_000, 10)
+MIXED = archive(5000, 2 * MIB + 777, 300, 70_000, MIB + 1, 500_000, 10)
 
 
 def samples(material: Material) -> Iterator[ByteRange]:

@@ -60,11 +60,14 @@ def test_any_mount_is_busy(tmp_path: Path) -> None:
         check_mountpoint(Path("/proc"))
 
 
-def test_only_our_own_mounts_are_unmounted(tmp_path: Path) -> None:
+def test_only_our_own_mounts_are_unmounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(f"40 27 0:39 / {tmp_path} rw - fuse.sshfs host:/ rw\n")  # a real one might get unmounted by a bug
+    monkeypatch.setattr("mkfs.fuse.mountinfo._MOUNTINFO", table)
     with pytest.raises(MountpointUnusable, match="not a mount of mkfs"):
-        unmount(Path("/proc"))
-    with pytest.raises(MountpointUnusable, match="not mounted"):
         unmount(tmp_path)
+    with pytest.raises(MountpointUnusable, match="not mounted"):
+        unmount(tmp_path / "elsewhere")
 
 
 def test_a_place_is_found_through_links_and_relative_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +95,8 @@ def test_a_stuck_mount_is_busy_and_does_not_hold_up_whoever_asks(tmp_path: Path)
         server.process.send_signal(19)  # SIGSTOP
         with pytest.raises(Busy):
             check_mountpoint(server.path)
+        unmount(server.path)
+        assert mount_at(server.path) is None
 
 
 @pytest.mark.fuse

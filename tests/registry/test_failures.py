@@ -17,7 +17,8 @@ from mkfs.oci.reference import Reference
 from mkfs.registry.client import ClientSettings, RegistryClient
 from mkfs.registry.credentials import Credentials
 from mkfs.registry.failures import unreachable
-from mkfs.registry.retries import DEADLINE_SECONDS, Hopeless
+from mkfs.registry.hopeless import Hopeless
+from mkfs.registry.retries import DEADLINE_SECONDS
 from mkfs.registry.urls import Origin
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import serve

@@ -5,7 +5,8 @@ import trio
 from trio.testing import MockClock
 
 from mkfs.errors import NotFound, Unreachable
-from mkfs.registry.retries import CONNECT_SECONDS, DEADLINE_SECONDS, TRIES, Hopeless, pauses, persist
+from mkfs.registry.hopeless import Hopeless
+from mkfs.registry.retries import CONNECT_SECONDS, DEADLINE_SECONDS, TRIES, pauses, persist
 
 
 class Work:

@@ -1,7 +1,7 @@
 """A process with many readers, each a thread: `python -m tests.support.readers FILE READERS STRIDE LENGTH`.
 
-Reader n reads LENGTH bytes at n · STRIDE. Says `ready` when all are about to read, then a line for each: its number and the sha256
-of what it got, or the number of the error.
+Reader n opens FILE for itself, so that the kernel reads ahead for each, and reads LENGTH bytes at n · STRIDE. Says `ready` when
+all are about to read, then a line for each: its number and the sha256 of what it got, or the number of the error.
 """
 
 import os
@@ -12,12 +12,12 @@ from hashlib import sha256
 
 def main() -> None:
     """Runs the readers and waits for them."""
-    file = os.open(sys.argv[1], os.O_RDONLY)
     readers, stride, length = map(int, sys.argv[2:])
     started = threading.Barrier(readers + 1)
     answers = ["" for _ in range(readers)]
 
     def read(number: int) -> None:
+        file = os.open(sys.argv[1], os.O_RDONLY)
         started.wait()
         try:
             answers[number] = sha256(os.pread(file, length, number * stride)).hexdigest()

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, final
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 # Hundreds of readers can be stuck on one slow layer, each with one request on its way. Below this a person is told.
 MAX_BACKGROUND: Final = 512
@@ -55,7 +55,7 @@ def tune(device: str) -> Tuning:
         finally:
             os.close(directory)
     if background is None or background < MAX_BACKGROUND:
-        _log.warning(
+        log.warning(
             "one slow layer can hold up every reader of this mount: max_background is %s (wanted %d). Mount as root, or mount"
             " fusectl at %s and raise fuse.max_user_bgreq",
             "at the kernel's default" if background is None else background,
@@ -74,12 +74,12 @@ def _open_control(connection: str) -> int | None:
     try:
         private = _mount_fusectl()
     except OSError as error:
-        _log.debug("no fusectl of our own: %s", error)
+        log.debug("no fusectl of our own: %s", error)
         return None
     try:
         return os.open(connection, os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=private)
     except OSError as error:
-        _log.debug("connection %s is not in fusectl: %s", connection, error)
+        log.debug("connection %s is not in fusectl: %s", connection, error)
         return None
     finally:
         os.close(private)
@@ -111,11 +111,11 @@ def _raise(directory: int, name: str, wanted: int) -> int | None:
             try:
                 _write(directory, name, str(value))
             except OSError as error:  # EINVAL: beyond fuse.max_user_bgreq or max_user_congthresh, which bind all but root
-                _log.debug("%s will not be %d: %s", name, value, error)
+                log.debug("%s will not be %d: %s", name, value, error)
                 value //= 2
         return now
     except OSError as error:
-        _log.debug("cannot set %s: %s", name, error)
+        log.debug("cannot set %s: %s", name, error)
         return None
 
 
@@ -135,7 +135,7 @@ def _raise_read_ahead(device: Path) -> int | None:
         if int(file.read_text()) < READ_AHEAD_KIB:
             file.write_text(str(READ_AHEAD_KIB))
     except OSError as error:  # not root, or /sys is read-only: slower, nothing else
-        _log.debug("read_ahead_kb stays as it is: %s", error)
+        log.debug("read_ahead_kb stays as it is: %s", error)
     try:
         return int(file.read_text())
     except OSError:

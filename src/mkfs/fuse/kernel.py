@@ -19,7 +19,7 @@ from typing import Final
 from mkfs.errors import Busy, FuseUnavailable, MkfsError, MountpointUnusable
 from mkfs.fuse.mountinfo import Mount, mount_at
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 DEVICE: Final = Path("/dev/fuse")
 HELPER: Final = "fusermount3"  # setuid root; mounts and unmounts for everybody else
@@ -73,7 +73,7 @@ def clear_dead_mount(path: Path) -> bool:
     place = resolve(path)
     cleared = False
     while (mount := mount_at(place)) is not None and _is_dead(mount):
-        _log.info("clearing the dead mount of %s at %s", mount.source, path)
+        log.info("clearing the dead mount of %s at %s", mount.source, path)
         _unmount(place, lazy=True)  # files may still be open in it; they answer ENOTCONN already
         cleared = True
     return cleared

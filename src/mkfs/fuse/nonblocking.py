@@ -26,12 +26,16 @@ class _Loop(Protocol):
     async def __call__(self, nursery: trio.Nursery, min_tasks: int, max_tasks: int) -> None: ...
 
 
-def never_block() -> None:
-    """Makes the session that `pyfuse3.init` just opened non-blocking. Before `pyfuse3.main`, once per process.
+def prepare_loop() -> None:
+    """Makes pyfuse3's loop take EAGAIN for what it is. Before `pyfuse3.init`, once per process.
 
     Raises `AttributeError` where pyfuse3 has no such loop any more: then this file has to be read again.
     """
     pyfuse3._session_loop = partial(_resuming, pyfuse3._session_loop)  # type: ignore[attr-defined]  # noqa: SLF001 - there is no hook
+
+
+def never_block() -> None:
+    """Makes the descriptor that `pyfuse3.init` just opened non-blocking. Before `pyfuse3.main`."""
     device = DEVICE.stat().st_rdev
     for entry in Path("/proc/self/fd").iterdir():
         descriptor = int(entry.name)

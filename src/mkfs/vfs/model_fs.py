@@ -8,7 +8,6 @@ import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final, final
 
 from mkfs.content.reads import Buffer
@@ -84,8 +83,10 @@ class ModelFS:
 
         Raises `FileSystemError` EBADF.
         """
-        for position, (name, inode) in enumerate(islice(self._directories[handle], start, None), start + 1):
-            yield position, name, self.getattr(inode)
+        entries = self._directories[handle]
+        for position in range(start, len(entries)):
+            name, inode = entries[position]
+            yield position + 1, name, self.getattr(inode)
 
     def releasedir(self, handle: int) -> None:
         """Closes a directory. Raises `FileSystemError` EBADF."""
@@ -137,7 +138,7 @@ class ModelFS:
         self._files.remove(handle)
 
     def statfs(self) -> Totals:
-        """What the mount holds. The first call walks every tree."""
+        """What the mount holds. The first call looks at every node."""
         size_bytes, nodes = self._forest.totals()
         return Totals(_FRAGMENT_BYTES, -(-size_bytes // _FRAGMENT_BYTES), nodes)
 
