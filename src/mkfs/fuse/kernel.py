@@ -1,7 +1,7 @@
 """What the kernel must grant before and after a mount: a device, a place, and its end. Needs no pyfuse3.
 
 Rules of this file: the mount table says what is mounted; a file system that is mounted is asked only where its answer decides, and
-then in a thread that may be left behind, because a mount whose process is stuck answers nobody.
+then by a process that can be killed, because a mount whose process is stuck answers nobody.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,13 @@ DEVICE: Final = Path("/dev/fuse")
 HELPER: Final = "fusermount3"  # setuid root; mounts and unmounts for everybody else
 # A dead mount refuses at once. Whoever has not answered by then is alive and slow, and being wrong costs only a clearer message.
 _ANSWER_SECONDS: Final = 2.0
+_ASK: Final = """
+import os, sys
+try:
+    os.statvfs(sys.argv[1])
+except OSError as error:
+    sys.exit(error.errno)
+"""
 _MNT_DETACH: Final = 2  # umount(2)
 _UMOUNT_NOFOLLOW: Final = 8
 
@@ -108,18 +115,15 @@ def _is_dead(mount: Mount) -> bool:
     """Whether `mount` is ours and its process is gone: statfs is never answered from a cache (stat is), so it says ENOTCONN."""
     if not mount.ours:
         return False
-    refusals: list[int | None] = []
-
-    def ask() -> None:
-        try:
-            os.statvfs(mount.place)
-        except OSError as error:
-            refusals.append(error.errno)
-
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(_ANSWER_SECONDS)
-    return refusals == [errno.ENOTCONN]
+    asking = subprocess.Popen([sys.executable, "-ISc", _ASK, mount.place], stdin=subprocess.DEVNULL)
+    try:
+        return asking.wait(_ANSWER_SECONDS) == errno.ENOTCONN
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        asking.kill()  # if it still waits: it would keep the mount busy
+        with suppress(subprocess.TimeoutExpired):
+            asking.wait(_ANSWER_SECONDS)
 
 
 def _unmount(place: Path, *, lazy: bool) -> None:

@@ -31,7 +31,7 @@ class Means:
 async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
     """Opens cache and client for the length of the block; work under way in the engine ends with it.
 
-    Raises `BadReference`, `CacheUnusable`, `UsageError` (a credentials file that cannot be read). An error that leaves the block
+    Raises `BadReference`, `CacheUnusable`, `UsageError` (a registry or proxy that makes no sense). An error that leaves the block
     may come in a group of one: see `service.failures.sole`.
     """
     reference = Reference.parse(settings.reference)
