@@ -1,6 +1,10 @@
 """What a person sees of an error: three lines at most, the right exit code, a traceback only when asked for."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -87,6 +91,34 @@ def test_the_help_of_all_lists_the_exit_codes() -> None:
 )
 def test_wrong_words_are_usage(line: list[str]) -> None:
     assert CliRunner().invoke(app, line, env={"MKFS_CONFIG": ""}).exit_code == 2
+
+
+def test_wrong_words_get_three_lines_at_most_and_no_usage_text() -> None:
+    done = subprocess.run([sys.executable, "-P", "-m", "mkfs", "ls", "--no"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Error: No such option")
+    assert len(done.stderr.splitlines()) <= 3
+
+
+@pytest.mark.parametrize(("cache", "mountpoint"), [("m", "m"), ("m/cache", "m"), ("cache", "cache/m")])
+@pytest.mark.fuse
+def test_cache_and_mountpoint_inside_one_another_are_refused_and_nothing_is_made(
+    tmp_path: Path, cache: str, mountpoint: str
+) -> None:
+    (tmp_path / mountpoint).mkdir(parents=True)
+    words = ["mount", "localhost:1/a:b", str(tmp_path / mountpoint), "--cache-dir", str(tmp_path / cache)]
+    done = CliRunner().invoke(app, words, env={"MKFS_CONFIG": ""})
+    assert done.exit_code == 20
+    assert "lie in one another" in done.stderr
+    assert list((tmp_path / mountpoint).iterdir()) == []
+
+
+def test_whoever_reads_may_stop_early() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        done = subprocess.run([sys.executable, "-P", "-m", "mkfs", "version"], stdout=closed, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_a_reference_without_a_tag_gets_a_hint() -> None:

@@ -1,4 +1,4 @@
-"""Buffers: bounded, and yet nobody who has none waits for somebody who is slow."""
+"""Buffers: bounded, and yet whoever everything waits for never waits."""
 
 import trio
 import trio.testing
@@ -12,7 +12,7 @@ async def test_a_layer_gets_no_more_than_the_pool_holds(autojump_clock: trio.tes
 
     async def greedy() -> None:
         while True:
-            held.append(await buffers.borrow(lambda: len(held)))
+            held.append(await buffers.borrow(lambda: False))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(greedy)
@@ -22,21 +22,21 @@ async def test_a_layer_gets_no_more_than_the_pool_holds(autojump_clock: trio.tes
         nursery.cancel_scope.cancel()
 
 
-async def test_a_layer_without_any_is_served_while_another_holds_all(autojump_clock: trio.testing.MockClock) -> None:
+async def test_the_urgent_is_served_while_another_holds_all(autojump_clock: trio.testing.MockClock) -> None:
     buffers = Buffers(capacity=1)
-    await buffers.borrow(lambda: 0)
+    await buffers.borrow(lambda: True)
     with trio.fail_after(1):
-        await buffers.borrow(lambda: 0)
+        await buffers.borrow(lambda: True)
     assert buffers.lent == 2
 
 
-async def test_who_lost_its_last_buffer_while_waiting_is_served(autojump_clock: trio.testing.MockClock) -> None:
+async def test_who_becomes_urgent_while_waiting_is_served(autojump_clock: trio.testing.MockClock) -> None:
     buffers = Buffers(capacity=1)
-    mine = [await buffers.borrow(lambda: 0)]
-    await buffers.borrow(lambda: 0)  # somebody else's, never given back
+    mine = [await buffers.borrow(lambda: True)]
+    await buffers.borrow(lambda: True)  # somebody else's, never given back
 
     async def wait_for_more() -> None:
-        mine.append(await buffers.borrow(lambda: len(mine)))
+        mine.append(await buffers.borrow(lambda: not mine))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait_for_more)
@@ -50,15 +50,15 @@ async def test_who_lost_its_last_buffer_while_waiting_is_served(autojump_clock: 
 
 async def test_given_back_buffers_are_used_again(autojump_clock: trio.testing.MockClock) -> None:
     buffers = Buffers(capacity=1)
-    first = await buffers.borrow(lambda: 0)
+    first = await buffers.borrow(lambda: True)
     buffers.give_back(first)
-    assert await buffers.borrow(lambda: 0) is first
+    assert await buffers.borrow(lambda: True) is first
 
 
 async def test_a_cancelled_wait_borrows_nothing(autojump_clock: trio.testing.MockClock) -> None:
     buffers = Buffers(capacity=1)
-    held = [await buffers.borrow(lambda: 0)]
+    held = [await buffers.borrow(lambda: True)]
     with trio.move_on_after(1):
-        await buffers.borrow(lambda: 1)
+        await buffers.borrow(lambda: False)
     buffers.give_back(held[0])
     assert buffers.lent == 0

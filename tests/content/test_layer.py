@@ -69,7 +69,7 @@ async def test_many_readers_at_once_cost_one_fetch(tmp_path: Path) -> None:
 
 async def test_no_byte_is_served_before_the_last_one_is_proven(tmp_path: Path) -> None:
     reader = LARGE.reader()
-    last = Stall(after_bytes=1000)
+    last = Stall(after_bytes=1000)  # of the second request, which brings the end of the layer
     reader.faults.install(Fault(Match(offset=WHOLE.stop - 1), last))
     async with engine_at(tmp_path / "cache") as engine:
         layer = layer_of(engine, reader, LARGE)
@@ -82,7 +82,7 @@ async def test_no_byte_is_served_before_the_last_one_is_proven(tmp_path: Path) -
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read)
             with trio.fail_after(10):
-                while not last.gate.waiting or reader.bytes_sent() < WHOLE.length - 8 * MIB:
+                while not last.gate.waiting or reader.bytes_sent() < 32 * MIB + 1000:
                     await trio.lowlevel.checkpoint()
             await trio.testing.wait_all_tasks_blocked(0.01)
             assert (got, layer.read_now(first)) == ([], None)
@@ -99,7 +99,7 @@ async def test_a_bit_flipped_on_the_way_is_fetched_again_past_all_caches(tmp_pat
         layer = layer_of(engine, reader, LARGE)
         assert bytes(await layer.read(WHOLE)) == LARGE.content
         assert reader.bytes_sent() == 2 * WHOLE.length
-        assert sum("cache-control" in served.header_names for served in reader.requests()) == 3
+        assert sum("cache-control" in served.header_names for served in reader.requests()) == 2
 
 
 @pytest.mark.logs("does not match its digest", "two fetches brought the same wrong bytes")
@@ -135,7 +135,7 @@ async def test_broken_transfers_go_on_from_the_last_good_byte(tmp_path: Path, au
     reader = LARGE.reader()
     reader.faults.install(Fault(Match(offset=0), ShortBody(MIB), times=1))
     reader.faults.install(Fault(Match(offset=9 * MIB), Reset(2 * MIB), times=1))
-    reader.faults.install(Fault(Match(offset=17 * MIB), Status(503), times=3))
+    reader.faults.install(Fault(Match(offset=35 * MIB), Status(503), times=3))
     async with engine_at(tmp_path / "cache") as engine:
         layer = layer_of(engine, reader, LARGE)
         assert bytes(await layer.read(WHOLE)) == LARGE.content

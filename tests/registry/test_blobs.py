@@ -89,7 +89,7 @@ ASKED = "expected bytes 1000-69999/204800"
         ([faults.LongBody(10), faults.NoContentLength()], "longer than promised .expected 69000"),
         ([faults.Reset(5000)], "the connection broke before the answer was complete"),
         ([faults.Stall(5000)], "no byte for 30 s"),
-        ([faults.Withhold()], "no byte for 30 s"),
+        ([faults.Withhold()], "no byte for 25 s"),
         ([faults.Status(416, {"Content-Range": "bytes */17"})], "no such range of .*it holds 17 bytes there .*416"),
         ([faults.Status(416)], "no such range of .*416"),
         ([faults.Status(204)], "does not answer"),

@@ -55,7 +55,7 @@ class Blob:
         return MemoryReader({self.digest: self.content}, stall_seconds=stall_seconds)
 
 
-LARGE = Blob(seeded(1, 20 * MIB + 777))
+LARGE = Blob(seeded(1, 40 * MIB + 777))  # two requests: a full lap of runs, and a short one
 ARCHIVE = Blob(
     tar_of({"small": b"s" * 100, "large": seeded(2, 9 * MIB + 5), "middle": seeded(3, 3000), "last": seeded(4, 2 * MIB)})
 )

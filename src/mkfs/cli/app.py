@@ -1,12 +1,14 @@
 """The command group: verbs are imported when they are called, so that `--help` and each verb cost only what they use."""
 
 import importlib
-from typing import Final, final
+import sys
+from typing import Any, Final, NoReturn, final
 
 import click
 
 from mkfs import __version__
-from mkfs.cli.report import reported
+from mkfs.cli.report import INTERRUPTED, fail, reported
+from mkfs.errors import UsageError
 
 _VERBS: Final = {
     "mount": "mkfs.cli.mount",
@@ -28,6 +30,19 @@ EXIT STATUS
 class Verbs(click.Group):
     """Finds the command of a verb in the module of its name."""
 
+    def main(self, *args: Any, **extra: Any) -> NoReturn:  # noqa: ANN401 - click's own signature
+        """Runs the command line and exits. What click has to say comes in our form: three lines at most."""
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except click.UsageError as error:
+            path = error.ctx.command_path if error.ctx else "kitfs"
+            fail(UsageError.exit_code, [error.format_message(), f"see: {path} --help"])
+        except click.ClickException as error:
+            fail(error.exit_code, [error.format_message()])
+        except click.Abort:
+            sys.exit(INTERRUPTED)
+        sys.exit(code if isinstance(code, int) else 0)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The verbs, in the order a person meets them."""
         return list(_VERBS)
@@ -47,7 +62,7 @@ class Verbs(click.Group):
     epilog=EXIT_STATUS,
     invoke_without_command=False,
 )
-@click.version_option(__version__, "-V", "--version", message="kitfs (mkfs) %(version)s")
+@click.version_option(__version__, "--version", message="kitfs (mkfs) %(version)s")
 def app() -> None:
     """Mount remote model artifacts: read-only, lazily, with every byte proven before it is served.
 

@@ -9,6 +9,7 @@ import click
 from mkfs.cli import places
 from mkfs.cli.options import source_options, source_settings, verbosity
 from mkfs.cli.report import fail
+from mkfs.errors import MountpointUnusable
 from mkfs.fuse import kernel
 from mkfs.service.launch import launch
 from mkfs.service.pipe import Outcome
@@ -21,7 +22,7 @@ _READ_TIMEOUT_SECONDS: Final = 300.0
 
 @click.command("mount")
 @source_options
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=Path)  # not click.Path: that asks the file system, and a stuck one never answers
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to stderr; Ctrl-C unmounts.")
 @click.option(
     "--allow-other/--no-allow-other",
@@ -74,6 +75,7 @@ def command(
     kernel.check_fuse()
     kernel.check_mountpoint(directory)
     place = kernel.resolve(directory)
+    _keep_apart(place, Path(os.path.realpath(source.cache_dir)))
     if log_file is None and not foreground:
         log_file = places.log_directory() / f"{'-'.join(place.parts[1:]) or 'root'}.log"
     settings = MountSettings(
@@ -95,6 +97,14 @@ def command(
             raise SystemExit(exit_code)
         return
     _tell(launch(settings), quiet=quiet)
+
+
+def _keep_apart(place: Path, cache: Path) -> None:
+    """A cache below its own mount would be read through it, a mount below the cache would be swept with it."""
+    if place == cache or place in cache.parents or cache in place.parents:
+        raise MountpointUnusable(
+            f"the cache and the mountpoint {place} lie in one another", f"cache {cache}", "choose another --cache-dir"
+        )
 
 
 def _tell(outcome: Outcome, *, quiet: bool) -> None:

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -12,10 +12,10 @@ from mkfs.errors import MkfsError, NotAuthorised
 from mkfs.service.failures import sole
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
-_UNEXPECTED: Final = 1
+PIPE_CLOSED: Final = 141  # 128 + SIGPIPE
 
 
-def fail(exit_code: int, lines: Sequence[str]) -> None:
+def fail(exit_code: int, lines: Sequence[str]) -> NoReturn:
     """Prints an error of at most three lines to stderr and exits."""
     if exit_code == NotAuthorised.exit_code and os.environ.get("SUDO_USER"):
         lines = [*lines[:-1], f"{lines[-1]} (under sudo these are root's credentials, not {os.environ['SUDO_USER']}'s)"]
@@ -37,6 +37,9 @@ def reported(command: click.Command) -> click.Command:
             raise
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+        except BrokenPipeError:  # `kitfs ls … | head`: whoever read has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(PIPE_CLOSED)
         except BaseException as error:
             if isinstance(error, SystemExit) or verbosity(context) > 1:
                 raise

@@ -1,8 +1,8 @@
 """The memory that bytes wait in until they are proven: a bounded pool of buffers, shared by all layers of a mount.
 
-Theory. A layer takes buffers for its ranges in the order of the layer and gives them back in that order, behind the hash. So the
-range at its frontier always has one, and a layer can only wait for others. To keep it from waiting for ever, who holds none is
-always served, beyond the capacity if need be: one slow layer costs the others speed, never progress.
+Theory. A layer gives its buffers back in the order of the layer, behind the hash: nothing beyond its frontier can be given back
+before the frontier has passed. So whoever wants a buffer for the frontier is always served, beyond the capacity if need be: then
+no layer can wait for ever, neither for itself nor for another, and one slow layer costs the others speed, never progress.
 
 Atomic between checkpoints: `lent` counts exactly the buffers handed out and not given back.
 """
@@ -14,10 +14,11 @@ import trio
 
 from mkfs.units import MIB
 
-# A registry costs 5-13 ms per request whatever its size (measured: distribution 2.8), so ranges below 8 MiB lose.
+# What one thread hashes and writes at a time: long enough that handing it over (some 0.1 ms) does not count.
 RANGE_BYTES: Final = 8 * MIB
-# Six ranges: four on the wire, one at the hash, one between. More gained nothing on two cores; each costs 8 MiB of RssAnon.
-CAPACITY: Final = 6
+# Two streams fill one each, a lap that runs ahead of the frontier leaves four behind, two are at the hash. Each is 8 MiB of
+# RssAnon.
+CAPACITY: Final = 8
 
 
 @final
@@ -30,12 +31,12 @@ class Buffers:
         self._waiting = trio.lowlevel.ParkingLot()
         self.lent = 0
 
-    async def borrow(self, holding: Callable[[], int]) -> bytearray:
-        """A buffer, as soon as one may be lent. `holding` says how many the caller's layer has now.
+    async def borrow(self, urgent: Callable[[], bool]) -> bytearray:
+        """A buffer, as soon as one may be lent, or at once when `urgent` says so: nothing is given back until it is filled.
 
         Cancelling while it waits borrows nothing. Does not wait at all when there is one to lend.
         """
-        while self.lent >= self._capacity and holding():
+        while self.lent >= self._capacity and not urgent():
             await self._waiting.park()
         self.lent += 1
         return self._free.pop() if self._free else bytearray(RANGE_BYTES)
@@ -45,4 +46,4 @@ class Buffers:
         self.lent -= 1
         if len(self._free) < self._capacity:
             self._free.append(buffer)
-        self._waiting.unpark_all()  # all: whoever finds itself without any buffer is served first, and only it knows
+        self._waiting.unpark_all()  # all: whoever has become urgent is served, and only it knows

@@ -1,20 +1,22 @@
 """Fetching a layer whole: parallel ranges into private memory, hashed behind the frontier, staged, and proven by its digest.
 
-Theory. The layer is cut into *runs*: whole chunks of its grid, up to `RANGE_BYTES` together. A few streams take the runs in order;
-each receives one run into a borrowed buffer, then its chunk digests are taken and its bytes written to staging, both from that
-buffer. The *frontier* is the first run not yet hashed for the whole-blob digest; that hash must go in order, so a run that arrived
-early waits in its buffer. Only when every byte passed the frontier and the digest matched is there a chunk index, and only with it
-can anything be published. Nothing that was fetched is readable before.
+Theory. The layer is cut into *runs*: whole chunks of its grid, up to `RANGE_BYTES` together; consecutive runs make a *lap*, which
+one request brings. A few streams take the laps in order. Each run is received into a borrowed buffer; then its chunk digests are
+taken and its bytes written to staging, both from that buffer. The *frontier* is the first run not yet hashed for the whole-blob
+digest; that hash must go in order, so a run that arrived early waits in its buffer. Only when every byte passed the frontier and
+the digest matched is there a chunk index, and only with it can anything be published. Nothing that was fetched is readable before.
 
-Atomic between checkpoints: a run is in exactly one place: not begun, with a stream, in `_arrived`, or behind the frontier;
-its buffer is borrowed exactly while it is in the middle two. One drain runs at a time (`_draining`).
+Atomic between checkpoints: a run is in exactly one place: not begun, with a stream, in `_arrived`, or behind the frontier; its
+buffer is borrowed exactly while it is in the middle two. One drain runs at a time (`_draining`).
 
-A server that ignores ranges (200 with the whole body) turns the fetch into *stream mode*: one request, taken from the first byte
-the frontier still needs.
+A server that ignores ranges (200 with the whole body) turns the fetch into one lap: each body is taken from the first byte that is
+still missing.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Final, final
 
 import trio
@@ -24,7 +26,7 @@ from mkfs.cache.staging import Staging
 from mkfs.content.buffers import RANGE_BYTES
 from mkfs.content.engine import Engine
 from mkfs.content.patience import Patience
-from mkfs.content.receive import RangesIgnored, pause, receive
+from mkfs.content.receive import RangesIgnored, pause
 from mkfs.errors import BadArchive, MkfsError, Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Verifier
@@ -33,8 +35,11 @@ from mkfs.proof.grid import Grid
 from mkfs.ranges import ByteRange
 from mkfs.registry.ranges import RangeReader
 
-# Streams per layer. Measured on loopback: 1 stream 538 MB/s, 2 778, 4 1034-1070, 8 1002-1018 (facts: baselines, section 3).
-STREAMS: Final = 4
+# Requests at once per layer. One connection gives half of what two give on loopback, and is slowed by every lost packet.
+STREAMS: Final = 2
+# Runs per request. A registry costs 5-13 ms of CPU per request whatever its size (distribution 2.8: 1.4 CPU-seconds per GiB in
+# ranges of 8 MiB, 0.5 in one piece); a longer lap would leave more buffers waiting behind the frontier.
+LAP_RUNS: Final = 4
 
 
 @final
@@ -61,6 +66,33 @@ def runs(grid: Grid) -> Iterator[Run]:
 
 
 @final
+class _Lap:
+    """Consecutive runs that one request brings. `done`: where in the layer the next byte belongs."""
+
+    __slots__ = ("_at", "_runs", "buffer", "done", "stop")
+
+    def __init__(self, lap: Sequence[Run]) -> None:
+        self._runs, self._at = lap, 0
+        self.done, self.stop = lap[0].bytes.start, lap[-1].bytes.stop
+        self.buffer: bytearray | None = None  # of the run being filled
+
+    @property
+    def missing(self) -> ByteRange:
+        """What has not come yet."""
+        return ByteRange(self.done, self.stop)
+
+    @property
+    def run(self) -> Run:
+        """The run that the next byte belongs to."""
+        return self._runs[self._at]
+
+    def next_run(self) -> None:
+        """The run is full, and its buffer somebody else's."""
+        self._at += 1
+        self.buffer = None
+
+
+@final
 class WholeFetch:
     """One try to fetch and prove a layer. `run` once; afterwards `digests` and `hosts` tell what came, right or wrong
     (evidence).
@@ -74,7 +106,6 @@ class WholeFetch:
         self.digests = bytearray(grid.count * DIGEST_BYTES)
         self.received_bytes = 0
         self.hosts: set[str] = set()
-        self._holding = 0  # buffers borrowed
         self._begin()
 
     def _begin(self) -> None:
@@ -85,22 +116,20 @@ class WholeFetch:
         self._arrived: dict[int, tuple[Run, bytearray]] = {}
         self._frontier = 0  # number of the first run not yet hashed
         self._draining = False
-        self._filling: tuple[Run, bytearray] | None = None  # stream mode: the run that bytes go into now
         self._failure: Exception | None = None
 
     async def run(self) -> ChunkIndex:
         """The layer's index, with its table, when every byte is staged and the digest matched.
 
-        Raises `Mismatch` when the bytes are wrong, `BadArchive` when they are right but no tar, `Unreachable` when nothing came for
-        too long, `NotFound`, `NotAuthorised`, `CacheUnusable`. Cancelling gives all buffers back; the staging is the caller's to
-        discard.
+        Raises `Mismatch` when the bytes are wrong, `BadArchive` when they are right but no tar, `Unreachable` when nothing came
+        for too long, `NotFound`, `NotAuthorised`, `CacheUnusable`. Cancelling gives all buffers back; the staging is the
+        caller's to discard.
         """
         try:
-            streams = min(STREAMS, -(-self._blob.size_bytes // RANGE_BYTES))
-            await self._together(*[self._take_runs] * streams)
+            await self._together(STREAMS, LAP_RUNS)
         except RangesIgnored:
             self._begin()
-            await self._together(self._take_stream)
+            await self._together(1, None)
         self._verifier.finish()
         if self._scanner is not None and self._bad_archive is None and self._scanner.wants is not None:
             self._bad_archive = BadArchive("archive ends within an entry", f"layer {self._blob.digest}")
@@ -116,11 +145,11 @@ class WholeFetch:
         apart = [at // DIGEST_BYTES for at in each if self.digests[at : at + DIGEST_BYTES] != other.digests[at : at + DIGEST_BYTES]]
         return ByteRange(self._grid.chunk_range(apart[0]).start, self._grid.chunk_range(apart[-1]).stop) if apart else None
 
-    async def _together(self, *streams: Callable[[trio.Nursery], Awaitable[None]]) -> None:
+    async def _together(self, streams: int, lap_runs: int | None) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                for stream in streams:
-                    nursery.start_soon(self._guarded, stream, nursery)
+                for _ in range(streams):
+                    nursery.start_soon(self._guarded, partial(self._take_laps, lap_runs), nursery)
         finally:
             while self._arrived:
                 self._give_back(self._arrived.popitem()[1][1])
@@ -135,66 +164,51 @@ class WholeFetch:
             self._failure = self._failure or error
             nursery.cancel_scope.cancel()
 
-    async def _take_runs(self, nursery: trio.Nursery) -> None:
-        while True:
-            buffer = await self._borrow()  # before a run is taken: runs and buffers go in one order
-            run = next(self._waiting, None)
-            if run is None:
-                self._give_back(buffer)
-                return
-            try:
-                into = memoryview(buffer)[: run.bytes.length]
-                await receive(self._reader, self._blob, run.bytes, into, fresh=self._fresh, progress=self._received)
-                await self._landed(run, buffer)
-            except BaseException:
-                self._give_back(buffer)
-                raise
-            self._arrived[run.number] = run, buffer
-            nursery.start_soon(self._guarded, self._drain, nursery)
+    async def _take_laps(self, lap_runs: int | None, nursery: trio.Nursery) -> None:
+        while lap := tuple(islice(self._waiting, lap_runs)):
+            await self._take(_Lap(lap), nursery, whole=lap_runs is None)
 
-    async def _take_stream(self, nursery: trio.Nursery) -> None:
-        """Stream mode: one body after another, each taken from the first byte that is still missing."""
+    async def _take(self, lap: _Lap, nursery: trio.Nursery, *, whole: bool) -> None:
+        """Receives the runs of a lap with one request, or as many as it takes; each goes on from the last good byte.
+
+        `whole`: the server sends the whole blob whatever is asked; what an earlier body brought already is skipped.
+        """
         patience = Patience(trio.current_time())
-        done = 0
         try:
-            while done < self._blob.size_bytes:
+            while lap.missing.length:
                 try:
-                    async with self._reader.open_range(
-                        self._blob, ByteRange(done, self._blob.size_bytes), fresh=self._fresh
-                    ) as stream:
-                        skip = done - stream.range.start  # of a whole body: what an earlier one brought already
+                    async with self._reader.open_range(self._blob, lap.missing, fresh=self._fresh) as stream:
+                        if stream.range != lap.missing and not whole:
+                            raise RangesIgnored
+                        self.hosts.add(stream.host)
+                        skip = lap.missing.start - stream.range.start
                         async for piece in stream:
-                            self._received(len(piece), stream.host)
+                            self.received_bytes += len(piece)
                             patience.progressed(trio.current_time())
-                            missing = memoryview(piece)[skip:]
+                            await self._append(lap, memoryview(piece)[skip:], nursery)
                             skip = max(0, skip - len(piece))
-                            await self._append(done, missing, nursery)
-                            done += len(missing)
                 except Unreachable as error:
                     await pause(patience, error)
         finally:
-            if self._filling is not None:
-                self._give_back(self._filling[1])
-                self._filling = None
+            if lap.buffer is not None:
+                self._give_back(lap.buffer)
 
-    async def _append(self, offset: int, data: memoryview, nursery: trio.Nursery) -> None:
-        """Takes the bytes of the layer from `offset` on into runs, and lets those land that are full."""
+    async def _append(self, lap: _Lap, data: memoryview, nursery: trio.Nursery) -> None:
+        """Takes the next bytes of a lap, and lets the runs land that are full."""
         while data:
-            if self._filling is None:
-                self._filling = await self._next_run()
-            run, buffer = self._filling
-            part = data[: run.bytes.stop - offset]
-            buffer[offset - run.bytes.start : offset - run.bytes.start + len(part)] = part
-            data, offset = data[len(part) :], offset + len(part)
-            if offset == run.bytes.stop:
-                await self._landed(run, buffer)
-                self._filling = None
-                self._arrived[run.number] = run, buffer
+            run = lap.run
+            if lap.buffer is None:
+                lap.buffer = await self._borrow(run)
+            at = lap.done - run.bytes.start
+            part = data[: run.bytes.stop - lap.done]
+            lap.buffer[at : at + len(part)] = part
+            data = data[len(part) :]
+            lap.done += len(part)
+            if lap.done == run.bytes.stop:
+                await self._landed(run, lap.buffer)
+                self._arrived[run.number] = run, lap.buffer
+                lap.next_run()
                 nursery.start_soon(self._guarded, self._drain, nursery)
-
-    async def _next_run(self) -> tuple[Run, bytearray]:
-        buffer = await self._borrow()
-        return next(self._waiting), buffer
 
     async def _landed(self, run: Run, buffer: bytearray) -> None:
         """Takes the chunk digests of a run and stages its bytes, both from the buffer it was received into."""
@@ -229,15 +243,8 @@ class WholeFetch:
             except BadArchive as error:  # a verdict on the archive only if the digest matches in the end; on the fetch otherwise
                 self._bad_archive = error
 
-    def _received(self, count: int, host: str) -> None:
-        self.received_bytes += count
-        self.hosts.add(host)
-
-    async def _borrow(self) -> bytearray:
-        buffer = await self._engine.buffers.borrow(lambda: self._holding)
-        self._holding += 1
-        return buffer
+    async def _borrow(self, run: Run) -> bytearray:
+        return await self._engine.buffers.borrow(lambda: run.number == self._frontier)
 
     def _give_back(self, buffer: bytearray) -> None:
-        self._holding -= 1
         self._engine.buffers.give_back(buffer)

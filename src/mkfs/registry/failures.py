@@ -17,7 +17,7 @@ import trio
 
 from mkfs.errors import Unreachable
 from mkfs.registry.hopeless import Hopeless
-from mkfs.registry.retries import CONNECT_SECONDS, STALL_SECONDS
+from mkfs.registry.retries import ANSWER_SECONDS, CONNECT_SECONDS, STALL_SECONDS
 from mkfs.registry.urls import Origin
 
 # Everything a transport may raise. `OSError` also covers `ssl.SSLError` and what sockets raise outside of the library's own care.
@@ -53,7 +53,7 @@ def unreachable(error: Exception, origin: Origin, *, answered: bool) -> Unreacha
     if isinstance(error, _CONNECTS):
         return Unreachable(f"no connection within {CONNECT_SECONDS:.0f} s", host, _START_HINT)
     if isinstance(error, _TIMEOUTS):
-        return Unreachable(f"no byte for {STALL_SECONDS:.0f} s", host)
+        return Unreachable(f"no byte for {STALL_SECONDS if answered else ANSWER_SECONDS:.0f} s", host, _START_HINT)
     if isinstance(error, _LOCAL):
         return Hopeless("the request cannot be sent", host)
     if isinstance(error, _PROXY):

@@ -24,8 +24,9 @@ from mkfs.registry.urls import Origin
 from mkfs.units import MIB
 
 RECEIVE_BYTES: Final = MIB  # asked of the socket at once; it gives what it has
-# At once, per client: a few streams for each of several layers, and well below what servers allow one address.
-CONNECTIONS: Final = 16
+# At once, per client: head and tail of twenty large layers in one round trip when a kit is mounted, streams for ten layers when it
+# is read. Container runtimes open as many; fewer would cost a mount a round trip for every so many layers.
+CONNECTIONS: Final = 40
 # Shorter than the idle time-outs of servers and load balancers (60 s and more), so that a request seldom meets a closing
 # connection.
 IDLE_SECONDS: Final = 30.0

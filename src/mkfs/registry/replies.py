@@ -40,11 +40,16 @@ def delivered(head: Head, blob: Descriptor, wanted: ByteRange, host: str) -> Byt
     length = _content_length(head, host)
     if length == promised.length:
         return promised
-    if head.status == HTTPStatus.OK and _is_html(head):  # sign-in pages; Harbor with a broken upstream
-        raise Unreachable("a web page came instead of the blob", host, "check for a proxy or sign-in page on the way")
+    if head.status == HTTPStatus.OK and is_web_page(head):
+        raise no_web_page("blob", host)
     if length is not None:
         raise Unreachable(f"the body has a wrong length (got {length} bytes, expected {promised.length})", host)
     return promised
+
+
+def no_web_page(wanted: str, host: str) -> Unreachable:
+    """The error for a web page in the place of the `wanted` thing."""
+    return Unreachable(f"a web page came instead of the {wanted}", host, "check for a proxy or sign-in page on the way")
 
 
 def refusal(head: Head, said: str, what: str, host: str) -> MkfsError:
@@ -88,7 +93,8 @@ def _content_length(head: Head, host: str) -> int | None:
     return int(value)
 
 
-def _is_html(head: Head) -> bool:
+def is_web_page(head: Head) -> bool:
+    """Whether the body says that it is HTML: sign-in pages; Harbor with a broken upstream."""
     return any(value.strip().lower().startswith("text/html") for value in head.header_values("Content-Type"))
 
 

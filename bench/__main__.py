@@ -1,0 +1,98 @@
+"""`python -m bench [QUESTION …]`: see the package."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NoReturn, Protocol
+
+from bench import again, cold, startup
+from bench.machine import description
+from bench.report import Answer
+from bench.scene import Scene, program, scene
+from mkfs.errors import UsageError
+from mkfs.units import GIB, MIB, parse_size
+
+
+class _Program(Protocol):
+    def __call__(self, scene: Scene, /, *, rounds: int, size_bytes: int) -> Answer: ...
+
+
+_QUESTIONS: Final[dict[str, _Program]] = {"startup": startup.measure, "cold": cold.measure, "again": again.measure}
+_ROUNDS: Final = 5
+_LEAST_BYTES: Final = 8 * MIB  # shards of 2 MiB: smaller ones would be proven by the mount itself
+_INTERRUPTED: Final = 128 + signal.SIGINT
+
+
+def main() -> None:
+    """Measures, prints, and leaves nothing behind."""
+    given = _arguments()
+    if os.geteuid() or not Path("/dev/fuse").exists():
+        sys.exit("bench: mounting needs root and /dev/fuse")
+    signal.signal(signal.SIGTERM, _interrupt)  # ends as Ctrl-C does, so that everything is taken down
+    try:
+        with scene(given.directory) as stage:
+            machine = description(stage.directory, program("oras"))
+            for name, words in machine.items():
+                print(f"{name:<9} {words}")
+            print(f"{'rounds':<9} {given.rounds}, turn by turn", flush=True)
+            answers = {}
+            for question in given.questions or _QUESTIONS:
+                answer = _QUESTIONS[question](stage, rounds=given.rounds, size_bytes=given.size)
+                print(f"\n{answer.text()}", flush=True)
+                answers[question] = answer.as_json()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    if given.json:
+        given.json.write_text(
+            json.dumps({"machine": machine, "rounds": given.rounds, "questions": answers}, indent=2) + "\n", "utf-8"
+        )
+
+
+class _Arguments(argparse.Namespace):
+    questions: list[str]
+    rounds: int
+    size: int
+    directory: Path | None
+    json: Path | None
+
+
+def _arguments() -> _Arguments:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures, beside peers in the same run.")
+    parser.add_argument("questions", nargs="*", metavar="QUESTION", help=f"{', '.join(_QUESTIONS)} (default: all)")
+    parser.add_argument("--rounds", type=_at_least(1, int), default=_ROUNDS, help="turns of each (default: %(default)s)")
+    parser.add_argument("--size", type=_at_least(_LEAST_BYTES, _size), default=GIB, help="of the large kit (default: 1GiB)")
+    parser.add_argument("--directory", type=Path, help="where to work, on a real disk (default: a temporary directory)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
+    given = parser.parse_args(namespace=_Arguments())
+    if unknown := set(given.questions) - set(_QUESTIONS):
+        parser.error(f"no such question: {', '.join(sorted(unknown))} (there are {', '.join(_QUESTIONS)})")
+    return given
+
+
+def _at_least(least: int, read: Callable[[str], int]) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = read(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is too small (expected at least {least})")
+        return value
+
+    return number
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()
