@@ -6,11 +6,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
 from bench import again, cold, startup
 from bench.machine import description
+from bench.memory import AsItIs, steady
 from bench.report import Answer
 from bench.scene import Scene, program, scene
 from mkfs.errors import UsageError
@@ -34,11 +36,11 @@ def main() -> None:
         sys.exit("bench: mounting needs root and /dev/fuse")
     signal.signal(signal.SIGTERM, _interrupt)  # ends as Ctrl-C does, so that everything is taken down
     try:
-        with scene(given.directory) as stage:
+        with steady(given.size) if given.steady else nullcontext(AsItIs()) as ground, scene(given.directory, ground) as stage:
             machine = description(stage.directory, program("oras"))
             for name, words in machine.items():
                 print(f"{name:<9} {words}")
-            print(f"{'rounds':<9} {given.rounds}, turn by turn", flush=True)
+            print(f"{'rounds':<9} {given.rounds}, turn by turn{', memory held steady' if given.steady else ''}", flush=True)
             answers = {}
             for question in given.questions or _QUESTIONS:
                 answer = _QUESTIONS[question](stage, rounds=given.rounds, size_bytes=given.size)
@@ -48,7 +50,8 @@ def main() -> None:
         sys.exit(_INTERRUPTED)
     if given.json:
         given.json.write_text(
-            json.dumps({"machine": machine, "rounds": given.rounds, "questions": answers}, indent=2) + "\n", "utf-8"
+            json.dumps({"machine": machine, "rounds": given.rounds, "steady": given.steady, "questions": answers}, indent=2) + "\n",
+            "utf-8",
         )
 
 
@@ -57,6 +60,7 @@ class _Arguments(argparse.Namespace):
     rounds: int
     size: int
     directory: Path | None
+    steady: bool
     json: Path | None
 
 
@@ -66,6 +70,7 @@ def _arguments() -> _Arguments:
     parser.add_argument("--rounds", type=_at_least(1, int), default=_ROUNDS, help="turns of each (default: %(default)s)")
     parser.add_argument("--size", type=_at_least(_LEAST_BYTES, _size), default=GIB, help="of the large kit (default: 1GiB)")
     parser.add_argument("--directory", type=Path, help="where to work, on a real disk (default: a temporary directory)")
+    parser.add_argument("--steady", action="store_true", help="keep free memory busy: for machines whose host takes it back")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
     given = parser.parse_args(namespace=_Arguments())
     if unknown := set(given.questions) - set(_QUESTIONS):

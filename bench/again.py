@@ -27,7 +27,7 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
         read_all(files_below(scene.mountpoint))  # fills the cache
     stopped, plain, hashing, checking, unhashed = [], [], [], [], []
     for _ in range(rounds):
-        os.sync()
+        scene.settle()
         with scene.mounted(payload.kit) as mounted:
             paths = files_below(scene.mountpoint)
             started = perf_counter()

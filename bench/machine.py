@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.memory import fresh_page_microseconds
 from mkfs import __version__
 from mkfs.units import GIB, format_size
 
@@ -18,6 +19,7 @@ def description(directory: Path, oras: Path) -> dict[str, str]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{os.cpu_count()} × {_processor()}, {memory_bytes / GIB:.0f} GiB, {platform.system()} {platform.release()}",
+        "memory": f"{fresh_page_microseconds():.1f} µs for a page that was not in use (1 and more: see --steady)",
         "directory": f"{_file_system(directory)}, {format_size(disk.f_bavail * disk.f_frsize)} free",
         "load": " ".join(f"{load:.2f}" for load in os.getloadavg()) + " (1, 5, 15 min before the run)",
         "versions": f"mkfs {__version__}, Python {sys.version.split()[0]}, {_oras_version(oras)}",

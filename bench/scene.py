@@ -14,6 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final, final
 
+from bench.memory import Ground
 from bench.processes import Cpu, children_with
 from bench.reading import files_below, read_all
 from tests.support.docker_registry import DockerRegistry, running
@@ -65,6 +66,7 @@ class Scene:
     registry_pid: int
     pusher: Pusher
     shell: Shell
+    ground: Ground
 
     @property
     def mountpoint(self) -> Path:
@@ -81,9 +83,10 @@ class Scene:
         shutil.rmtree(self.shell.cache, ignore_errors=True)
 
     def settle(self) -> None:
-        """The same ground for every turn: nothing left to write, and the registry's files in the page cache."""
+        """The same for every turn: nothing left to write, the registry's files in the page cache, memory as agreed."""
         os.sync()
         read_all(files_below(self.registry.storage))
+        self.ground.prepare()
 
     def registry_cpu(self) -> Cpu:
         """What the registry used so far."""
@@ -128,7 +131,7 @@ class Scene:
 
 
 @contextmanager
-def scene(parent: Path | None) -> Iterator[Scene]:
+def scene(parent: Path | None, ground: Ground) -> Iterator[Scene]:
     """Sets everything up in a new directory (in `parent`, or where temporary files go), and takes it down."""
     with tempfile.TemporaryDirectory(prefix="mkfs-bench-", dir=parent, ignore_cleanup_errors=True) as name:
         directory = Path(name)
@@ -136,7 +139,7 @@ def scene(parent: Path | None) -> Iterator[Scene]:
             (pid,) = children_with(str(directory))
             shell, pusher = Shell(directory / "home"), Pusher(registry.host)
             try:
-                yield Scene(directory, registry, pid, pusher, shell)
+                yield Scene(directory, registry, pid, pusher, shell, ground)
             finally:
                 pusher.close()
                 if shell.mounts() or shell.processes():

@@ -120,9 +120,11 @@ class Shell:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Starts `mkfs …`; the caller waits for it."""
+        """Starts `mkfs …`; the caller waits for it. As at a prompt, Ctrl-C is heard: a run in the background would pass on that it
+        is not.
+        """
         return subprocess.Popen(
-            self.words(*arguments),
+            ["env", "--default-signal=INT", *self.words(*arguments)],
             env=self.variables(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
