@@ -184,8 +184,8 @@ class WholeFetch:
                         skip = lap.missing.start - stream.range.start
                         async for piece in stream:
                             self.received_bytes += len(piece)
-                            patience.progressed(trio.current_time())
                             await self._append(lap, memoryview(piece)[skip:], nursery)
+                            patience.progressed(trio.current_time())  # after: a wait for our own disk is not the network's
                             skip = max(0, skip - len(piece))
                 except Unreachable as error:
                     await pause(patience, error)
