@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mkfs.errors import UsageError
-from mkfs.units import GIB, KIB, MIB, TIB, format_duration, format_size, parse_size
+from mkfs.units import GIB, KIB, MIB, TIB, format_duration, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,14 @@ def test_a_round_size_reads_back_from_what_was_printed(number: int, unit: str) -
 )
 def test_durations_are_as_exact_as_a_person_needs(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("45min", 2700), ("12h", 43200), (" 30 d ", 2592000), ("0s", 0)])
+def test_durations_read_as_people_write_them(text: str, seconds: int) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "12", "1.5h", "1m", "-1d", "1w", "h"])
+def test_what_is_no_duration_is_refused_with_an_example_of_one(text: str) -> None:
+    with pytest.raises(UsageError, match=r"not a duration: .*expected a number and one of s, min, h, d"):
+        parse_duration(text)

@@ -11,6 +11,7 @@ GIB: Final = 1024 * MIB
 TIB: Final = 1024 * GIB
 
 _SIZE_UNITS: Final = {"": 1, "B": 1, "K": KIB, "KIB": KIB, "M": MIB, "MIB": MIB, "G": GIB, "GIB": GIB, "T": TIB, "TIB": TIB}
+_DURATION_UNITS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _SIZE: Final = re.compile(r"([0-9]{1,18})\s*([a-zA-Z]*)", re.ASCII)
 
 
@@ -31,6 +32,15 @@ def format_size(size_bytes: int) -> str:
         if size_bytes >= unit:
             return f"{size_bytes / unit:.1f} {name}"
     raise AssertionError(size_bytes)  # pragma: no cover - every size of 1 KiB and more has a unit
+
+
+def parse_duration(text: str) -> int:
+    """Seconds in `90s`, `45min`, `12h`, `30d`. Raises `UsageError` for anything else."""
+    match = _SIZE.fullmatch(text.strip())
+    unit = _DURATION_UNITS.get(match[2].lower()) if match else None
+    if match is None or unit is None:
+        raise UsageError(f"not a duration: {text[:80]!r} (expected a number and one of s, min, h, d)")
+    return int(match[1]) * unit
 
 
 def format_duration(seconds: float) -> str:

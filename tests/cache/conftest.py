@@ -10,6 +10,7 @@ import pytest
 
 from mkfs.cache.store import Cache
 from mkfs.units import MIB
+from tests.cache.workers import Start, Worker
 
 
 @pytest.fixture
@@ -24,6 +25,19 @@ def cache(root: Path) -> Iterator[Cache]:
     cache = Cache.open(root, min_free_ratio=0)
     yield cache
     cache.close()
+
+
+@pytest.fixture
+def start(root: Path) -> Iterator[Start]:
+    """Starts processes that have the cache at `root` open. Gone after the test."""
+    with ExitStack() as stack:
+
+        def begin(size_limit_bytes: int | None = None) -> Worker:
+            worker = Worker(root, size_limit_bytes)
+            stack.callback(worker.kill)
+            return worker
+
+        yield begin
 
 
 Mount = Callable[..., Path]

@@ -52,6 +52,9 @@ class Material:
         digests = b"".join(hashlib.sha256(self.part(chunk)).digest() for chunk in chunks)
         return ChunkIndex(self.digest, grid, digests, self.table)
 
+    def chunk(self, number: int) -> bytes:
+        return self.part(self.grid.chunk_range(number))
+
     def part(self, wanted: ByteRange) -> bytes:
         return self.content[wanted.start : wanted.stop]
 
@@ -69,9 +72,9 @@ class Material:
         finally:
             staging.discard()
 
-    def directory(self, root: Path) -> Path:
-        """Where it is published below `root`."""
-        return root / "layers" / self.digest.algorithm / self.digest.hex
+    def directory(self, root: Path, kind: str = "layers") -> Path:
+        """Where it is published below `root`, or its chunks are stored (`partial`), or its chunk index is kept (`indexes`)."""
+        return root / kind / self.digest.algorithm / self.digest.hex
 
 
 def raw(size_bytes: int, seed: int = 1) -> Material:

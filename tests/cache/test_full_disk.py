@@ -62,12 +62,13 @@ def test_inodes_count_as_well(mounted: Mount) -> None:
 def test_a_full_disk_keeps_no_document_and_says_nothing(mounted: Mount) -> None:
     root = mounted("tmpfs", "size=4m,mode=0700")
     cache = Cache.open(root, min_free_ratio=0)
-    MIXED.publish(cache)
+    stored = MIXED.publish(cache)
     data = bytes(1024 * 1024)
     blob = Descriptor("application/json", Digest.of(data), len(data))
     cache.keep_document(prove(blob, data))
     assert cache.document(blob) is None
     assert names(root / "staging") == []
+    stored.close()
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])

@@ -1,6 +1,7 @@
 """Which directory becomes the cache, and which is refused, and with what words."""
 
 import os
+import shutil
 import stat
 import subprocess
 import threading
@@ -8,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from mkfs.cache.layout import LAYERS, Layout
 from mkfs.cache.mounts import type_of_mount
 from mkfs.cache.store import Cache
 from mkfs.errors import BadDigest, CacheUnusable
 from mkfs.oci.digest import Digest
 from tests.cache.material import MIXED, names
+
+PARTS = ["documents", "grants", "indexes", "layers", "locks", "partial", "resolutions", "staging"]
+ALL = ["CACHEDIR.TAG", *PARTS, "version"]
 
 
 def refused(root: Path, words: str) -> CacheUnusable:
@@ -37,7 +42,7 @@ def test_a_missing_directory_is_made_with_its_parents_and_is_private(tmp_path: P
     finally:
         os.umask(before)
     assert modes(root) == {("directory", 0o700), ("file", 0o600)}
-    assert (root / "version").read_bytes() == b"mkfs cache 1\n"
+    assert (root / "version").read_bytes() == b"mkfs cache 2\n"
     assert (root / "CACHEDIR.TAG").read_bytes().startswith(b"Signature: 8a477f597d28d172789f06886806bc55\n")
 
 
@@ -45,7 +50,7 @@ def test_an_empty_directory_becomes_private_and_the_cache(root: Path) -> None:
     root.mkdir(mode=0o755)
     Cache.open(root)
     assert stat.S_IMODE(root.stat().st_mode) == 0o700
-    assert names(root) == ["CACHEDIR.TAG", "documents", "layers", "staging", "version"]
+    assert names(root) == ALL
 
 
 def test_a_fresh_file_system_of_its_own_will_do(root: Path) -> None:
@@ -69,7 +74,7 @@ def test_a_directory_that_others_can_write_is_refused(root: Path, mode: int) -> 
     refused(root, f"can be written by others .got mode {mode:04o}, expected 0700")
 
 
-@pytest.mark.parametrize("name", ["layers", "documents", "staging"])
+@pytest.mark.parametrize("name", PARTS)
 def test_so_is_one_with_a_part_that_others_can_write(root: Path, name: str) -> None:
     Cache.open(root).close()
     (root / name).chmod(0o777)
@@ -88,7 +93,7 @@ def test_a_symbolic_link_is_refused_wherever_it_leads(root: Path, tmp_path: Path
     assert not (tmp_path / "nowhere").exists()
 
 
-@pytest.mark.parametrize("name", ["layers", "documents", "staging"])
+@pytest.mark.parametrize("name", PARTS)
 def test_so_is_a_link_in_the_place_of_one_of_its_parts(root: Path, tmp_path: Path, name: str) -> None:
     Cache.open(root).close()
     (root / name).rename(tmp_path / name)
@@ -109,7 +114,7 @@ def test_another_users_directory_is_refused(root: Path) -> None:
     refused(root, "belongs to another user .got uid 12345, expected 0")
 
 
-@pytest.mark.parametrize("line", [b"mkfs cache 2\n", b"mkfs cache 0\n", b"mkfs cache 1", b"mkfs cache 1\n\n", b"\xff" * 100_000])
+@pytest.mark.parametrize("line", [b"mkfs cache 3\n", b"mkfs cache 0\n", b"mkfs cache 2", b"mkfs cache 2\n\n", b"\xff" * 100_000])
 def test_another_version_is_refused_and_left_alone(root: Path, line: bytes) -> None:
     MIXED.publish(Cache.open(root, min_free_ratio=0))
     (root / "version").write_bytes(line)
@@ -119,12 +124,37 @@ def test_another_version_is_refused_and_left_alone(root: Path, line: bytes) -> N
     assert sorted(root.rglob("*")) == before
 
 
+def test_a_cache_of_the_first_version_is_taken_over_with_all_it_has(root: Path) -> None:
+    MIXED.publish(Cache.open(root, min_free_ratio=0))
+    for name in set(PARTS) - {"layers", "documents", "staging"}:
+        shutil.rmtree(root / name)
+    (root / "version").write_bytes(b"mkfs cache 1\n")
+    stored = Cache.open(root, min_free_ratio=0).layer(MIXED.digest)
+    assert stored is not None
+    assert MIXED.is_right(MIXED.whole, stored.read(MIXED.whole))
+    assert names(root) == ALL
+    assert (root / "version").read_bytes() == b"mkfs cache 2\n"
+
+
+def test_what_stands_in_a_part_is_listed_by_digest_and_strange_names_are_left_out(root: Path) -> None:
+    layout = Layout.open(root)
+    assert list(layout.listed(LAYERS)) == []
+    for strange in ("layers/sha256/notes", f"layers/sha256/{'A' * 64}", "layers/README", f"layers/md5/{'0' * 32}"):
+        (root / strange).parent.mkdir(exist_ok=True)
+        (root / strange).touch()
+    (root / "layers/link").symlink_to("sha256")
+    (root / "layers/sha256" / MIXED.digest.hex).mkdir()
+    ((digest, place),) = layout.listed(LAYERS)
+    assert (digest, place.name) == (MIXED.digest, MIXED.digest.hex)
+    assert os.path.samestat(os.fstat(place.directory.fd), (root / "layers/sha256").stat())
+
+
 @pytest.mark.parametrize("line", [b"", bytes(13)])
 def test_a_version_that_a_power_failure_kept_from_the_disk_is_written_again(root: Path, line: bytes) -> None:
     MIXED.publish(Cache.open(root, min_free_ratio=0))
     (root / "version").write_bytes(line)
     again = Cache.open(root)
-    assert (root / "version").read_bytes() == b"mkfs cache 1\n"
+    assert (root / "version").read_bytes() == b"mkfs cache 2\n"
     assert again.layer(MIXED.digest) is not None
 
 
@@ -132,7 +162,7 @@ def test_a_start_that_was_interrupted_is_completed(root: Path) -> None:
     (root / "staging").mkdir(parents=True, mode=0o700)
     (root / "CACHEDIR.TAG").touch()
     Cache.open(root)
-    assert names(root) == ["CACHEDIR.TAG", "documents", "layers", "staging", "version"]
+    assert names(root) == ALL
 
 
 def test_many_may_open_a_new_cache_at_once(root: Path) -> None:

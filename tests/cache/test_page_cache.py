@@ -1,8 +1,6 @@
 """The page cache: proven writes are answered from it, and nothing unhashed ever gets into it through us."""
 
-import array
 import errno
-import fcntl
 import os
 from pathlib import Path
 
@@ -15,35 +13,11 @@ from mkfs.cache.store import Cache
 from mkfs.cache.stored import Damaged, StoredLayer
 from mkfs.ranges import ByteRange
 from mkfs.units import KIB, MIB
-from tests.cache.material import Material, drop_pages, flip, raw
+from tests.cache.disks import residents, rot
+from tests.cache.material import Material, drop_pages, raw
 
 WEIGHTS = raw(4 * MIB + 100)
 SECOND = ByteRange(MIB + 8 * KIB, MIB + 12 * KIB)  # within the second chunk, and pages of its own
-
-
-def physical_offset(path: Path, offset: int) -> int:
-    """Where byte `offset` of the file lies on its disk (ioctl FIBMAP, which only root may ask)."""
-    with path.open("rb") as file:
-        block_bytes = array.array("i", [0])
-        fcntl.ioctl(file, 2, block_bytes)  # FIGETBSZ
-        block = array.array("i", [offset // block_bytes[0]])
-        fcntl.ioctl(file, 1, block)  # FIBMAP
-        return block[0] * block_bytes[0] + offset % block_bytes[0]
-
-
-def rot(image: Path, path: Path, offset: int) -> None:
-    """Flips a bit on the disk, behind the file system's back."""
-    fd = os.open(path, os.O_RDONLY)
-    os.fsync(fd)
-    os.close(fd)
-    place = physical_offset(path, offset)
-    assert place > 0
-    flip(image, place)
-
-
-def residents(path: Path) -> int:
-    """How many pages of the file are in memory. Brings none in."""
-    return PageCache(cachestat=True).count(OpenFile(os.open(path, os.O_RDONLY)), 0, path.stat().st_size)
 
 
 def received(cache: Cache) -> StoredLayer:

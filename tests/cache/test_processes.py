@@ -2,63 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from mkfs.cache.store import Cache
 from tests.cache.material import MIXED, names
-
-PROJECT = Path(__file__).parents[2]
-
-
-class Worker:
-    """A process with the cache open, and a conversation with it."""
-
-    def __init__(self, root: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.cache.worker", root],
-            cwd=PROJECT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.heard() == "open"
-
-    def tell(self, command: str) -> None:
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-
-    def heard(self) -> str:
-        return self.process.stdout.readline().strip()
-
-    def ask(self, command: str) -> str:
-        self.tell(command)
-        return self.heard()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
-Start = Callable[[], Worker]
-
-
-@pytest.fixture
-def start(root: Path) -> Iterator[Start]:
-    with ExitStack() as stack:
-
-        def begin() -> Worker:
-            worker = Worker(root)
-            stack.callback(worker.kill)
-            return worker
-
-        yield begin
+from tests.cache.workers import Start
 
 
 def staged(root: Path) -> int:

@@ -1,27 +1,28 @@
-"""Keeping bytes: a directory of published layers and small documents, and the staging of what is on its way in.
+"""Keeping bytes: a directory of layers, chunk indexes and small documents, and the staging of what is on its way in.
 
 The rules (each file says how it keeps them):
 
-- Unproven bytes are private to the process that stages them. A layer is published whole, by one rename, after its digest matched.
-- A published file is never written, truncated or punched again; dropping a layer is a rename away and an unlink. No file is mapped.
+- Unproven bytes are private to the process that stages them. A layer is published whole, by one rename, after its digest matched
+  (`staging`), or chunk by chunk under a trusted chunk index, each checked in private memory before it is written (`partial`).
+- The files of a layer published whole are never written, truncated or punched again; those of a partial layer are written with
+  verified bytes only, in any order, by anybody, however late. Taking a layer away is a rename and an unlink. No file is mapped.
 - What comes from the disk is hashed in private memory before it is answered; what the page cache holds is answered only where it
-  must come from proven writes. So no fsync is needed: after a crash or a power failure, reading is the check.
-- Garbage is absence: what is damaged is removed and counted, and the bytes are fetched again.
+  must come from proven writes. So no fsync is needed: after a crash or a power failure, reading is the check. The ledger of a
+  partial layer is a hint like everything else.
+- Garbage is absence: what is damaged is removed or noted as missing, and counted, and the bytes are fetched again.
 
-Between processes, now: any number of daemons of one user may share the directory. Publishing, dropping, reading and sweeping are
-safe against each other, against a kill at any point, and against an owner who is stopped and wakes up late. Not promised yet: that
-a byte is fetched once. Two processes that want the same layer both stage it; the second to publish takes what the first published.
+Between processes: any number of daemons of one user may share the directory. Publishing, putting, dropping, evicting, reading and
+sweeping are safe against each other, against a kill at any point, and against an owner who is stopped and wakes up late. Locks
+(`locks`) see to it that a byte is mostly fetched once; they save bytes and guard nothing. A reader pins what it reads (`pins`);
+whoever needs room takes away what is pinned by nobody and was used longest ago (`evict`).
 
-What the second part adds beside what is here: a lock and a ledger per layer (one flight per chunk; chunks published one by one
-under a trusted index), a bound on size with eviction of what nobody has open, grants per host and repository, a scrubber. The
-version file is what tells a later layout from this one.
-
-Atomic between checkpoints: all of it. The room knows no event loop; its calls block, but for `StoredLayer.read_now`, which never
-does.
+Atomic between checkpoints: all of it. The room knows no event loop; its calls block, but for `read_now`, which never does.
 """
 
+from mkfs.cache.locks import LayerLock, Overtaking
+from mkfs.cache.partial import Missing, PartialLayer
 from mkfs.cache.staging import Staging
 from mkfs.cache.store import Cache
 from mkfs.cache.stored import Damaged, StoredLayer
 
-__all__ = ["Cache", "Damaged", "Staging", "StoredLayer"]
+__all__ = ["Cache", "Damaged", "LayerLock", "Missing", "Overtaking", "PartialLayer", "Staging", "StoredLayer"]

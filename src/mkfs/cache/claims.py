@@ -4,6 +4,9 @@ Theory. Whoever makes an entry in `staging/` locks it (flock on the entry itself
 kernel drops the lock when the process dies, however it dies. So an entry whose lock can be had is a leftover and may be removed by
 anyone. A stopped process keeps its lock, and its entry. Between making and locking an entry a sweeper may have got the lock first;
 then the maker finds that the name is gone, or not what it has locked, and starts again with another name.
+
+What is on its way out is renamed into `staging/` under a name of its own kind first. Nobody owns that: any sweeper removes it, also
+while readers still hold their shared lock on it.
 """
 
 import errno
@@ -16,6 +19,7 @@ from typing import Final, final
 from mkfs.cache.files import DIRECTORY_MODE, OpenFile, create, is_not_ours, open_directory, open_to_read, remove
 
 _NAME_BYTES: Final = 16  # of randomness: two processes never meet
+_GONE: Final = ".gone"  # how the names end of what is being removed
 _TRIES: Final = 16  # a sweeper holds the lock for one unlink; losing to 16 of them in a row is no accident
 
 
@@ -61,6 +65,10 @@ def sweep(staging: OpenFile) -> int:
     """Removes what dead owners left; how many entries that were. Raises `OSError` if `staging/` cannot be listed."""
     removed = 0
     for name in os.listdir(staging.fd):
+        if name.endswith(_GONE):
+            remove(name, staging)
+            removed += 1
+            continue
         try:
             file = open_to_read(name, staging)
         except OSError as error:
@@ -81,12 +89,20 @@ def bury(name: str, parent: OpenFile, staging: OpenFile, only: os.stat_result | 
 
     With `only`, nothing but the very directory of that status: what somebody has put in its place meanwhile stays.
     """
-    grave = unique_name()
+    grave = unique_name() + _GONE
     try:
-        if only is not None and not os.path.samestat(only, os.stat(name, dir_fd=parent.fd, follow_symlinks=False)):
+        if only is not None and not stands(name, parent, only):
             return False
         os.rename(name, grave, src_dir_fd=parent.fd, dst_dir_fd=staging.fd)
     except FileNotFoundError:
         return False
     remove(grave, staging)
     return True
+
+
+def stands(name: str, parent: OpenFile, status: os.stat_result) -> bool:
+    """Whether `name` is what had that `status`, and not gone or replaced meanwhile. Raises `OSError`."""
+    try:
+        return os.path.samestat(status, os.stat(name, dir_fd=parent.fd, follow_symlinks=False))
+    except FileNotFoundError:
+        return False

@@ -6,7 +6,8 @@ from typing import Final, final
 
 from mkfs.cache.files import is_not_ours, is_our_file, read_whole, remove
 from mkfs.cache.layout import put
-from mkfs.cache.shared import Shared
+from mkfs.cache.pins import mark_file
+from mkfs.cache.shared import Report, Shared
 from mkfs.errors import CacheUnusable, Mismatch
 from mkfs.oci.descriptor import Descriptor
 from mkfs.proof.proven import Proven, prove
@@ -27,8 +28,11 @@ class Documents:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
 
-    def get(self, blob: Descriptor) -> Proven | None:
-        """The document, if it is kept and still right. What is not right is removed."""
+    def get(self, blob: Descriptor, report: Report | None = None) -> Proven | None:
+        """The document, if it is kept and still right. What is not right is removed.
+
+        With a `report` this is an inspection, and no use of the document.
+        """
         if blob.size_bytes > LIMIT_BYTES:
             return None
         try:
@@ -39,6 +43,8 @@ class Documents:
                 if isinstance(error, OSError) and not is_not_ours(error):
                     raise
                 self._shared.counters.add(damaged=1)
+                if report is not None:
+                    report(str(error))
                 logger.info("document %s in the cache was damaged and is removed: %s", blob.digest, error)
                 remove(place.name, place.directory)
                 return None
@@ -47,6 +53,8 @@ class Documents:
         except OSError as error:
             logger.warning("cannot read document %s in the cache, going on without it: %s", blob.digest, error)
             return None
+        if report is None:
+            mark_file(place.name, place.directory)
         self._shared.counters.add(documents=1)
         return proven
 
@@ -59,7 +67,7 @@ class Documents:
             place = layout.document(proven.digest)
             if _is_there(place.name, place.directory.fd, len(proven.data)):
                 return
-            self._shared.reserve.require(layout.staging, len(proven.data), 1, f"document {proven.digest} in {layout.path}")
+            self._shared.room.require(len(proven.data), 1, f"document {proven.digest} in {layout.path}")
             put(proven.data, place, layout.staging)
         except CacheUnusable as error:
             logger.info("document %s is not kept: %s", proven.digest, error)

@@ -3,8 +3,15 @@
     ROOT/version                        one line, read before anything else
     ROOT/CACHEDIR.TAG                   tells backup programs to leave it out (bford.info/cachedir)
     ROOT/layers/<algorithm>/<hex>/      a published layer: `index` (its chunk index), `rest`, `1`, `2`, … (its stored files)
+    ROOT/partial/<algorithm>/<hex>/     a layer whose chunks come one by one: the same files with holes, and `ledger`
+    ROOT/indexes/<algorithm>/<hex>      the chunk index of a layer that was proven here; outlives the layer's bytes
     ROOT/documents/<algorithm>/<hex>    a manifest, a config, a small blob
+    ROOT/grants/<sha256 hex>            who may be served what: see `cache.grants`
+    ROOT/resolutions/<sha256 hex>       what a tag meant last: see `cache.resolutions`
+    ROOT/locks/<algorithm>/<hex>        who fetches what of a layer now: see `cache.locks`
     ROOT/staging/<unique>               work of one process: see `cache.claims`
+
+Version 1 had layers, documents and staging only, and these have not changed: such a cache is taken over by writing the new version.
 
 Directories are 0700, files 0600. Below the root, names are looked up relative to descriptors that were checked when they were
 opened, and are built from parsed digests only: no text from a registry becomes part of a path.
@@ -12,23 +19,39 @@ opened, and are built from parsed digests only: no text from a registry becomes 
 
 import os
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, final
 
 from mkfs.cache.claims import claim_file
-from mkfs.cache.files import DIRECTORY_MODE, OTHERS_MAY_WRITE, OpenFile, make_directory, read_whole, remove, write_at
+from mkfs.cache.files import (
+    DIRECTORY_MODE,
+    OTHERS_MAY_WRITE,
+    OpenFile,
+    is_not_ours,
+    make_directory,
+    open_directory,
+    read_whole,
+    remove,
+    write_at,
+)
 from mkfs.cache.mounts import OUR_FILE_SYSTEM, file_system_of
-from mkfs.errors import CacheUnusable
+from mkfs.errors import BadDigest, CacheUnusable
 from mkfs.oci.digest import Digest
 
-_VERSION_LINE: Final = b"mkfs cache 1\n"
+_VERSION_LINE: Final = b"mkfs cache 2\n"
+_OLD_VERSION_LINE: Final = b"mkfs cache 1\n"  # holds nothing that this version would read otherwise
 _VERSION_LIMIT_BYTES: Final = 64
 _TAG_LINES: Final = b"Signature: 8a477f597d28d172789f06886806bc55\n# A cache of mkfs: every byte in it can be fetched again.\n"
-_VERSION, _TAG, _LAYERS, _DOCUMENTS, _STAGING = "version", "CACHEDIR.TAG", "layers", "documents", "staging"
+_VERSION, _TAG = "version", "CACHEDIR.TAG"
+LAYERS, PARTIAL, INDEXES, DOCUMENTS, LOCKS = "layers", "partial", "indexes", "documents", "locks"  # hold digests
+STAGING: Final = "staging"
+_GRANTS, _RESOLUTIONS = "grants", "resolutions"
+_PARTS: Final = (STAGING, LAYERS, PARTIAL, INDEXES, DOCUMENTS, LOCKS, _GRANTS, _RESOLUTIONS)
 # What a directory may hold and still become a cache: what an interrupted start leaves, and what a fresh ext4 comes with.
-_HARMLESS: Final = frozenset({_VERSION, _TAG, _LAYERS, _DOCUMENTS, _STAGING, "lost+found"})
+_HARMLESS: Final = frozenset({_VERSION, _TAG, *_PARTS, "lost+found"})
 _CHOOSE: Final = "choose another directory with --cache-dir"
 # Names a place without asking its file system, which may be a mount that answers no more.
 _PEEK: Final = os.O_PATH if hasattr(os, "O_PATH") else os.O_RDONLY
@@ -81,7 +104,7 @@ class Layout:
     def _prepare(self, root: OpenFile) -> None:
         version = _read_version(root)
         fresh = not version.strip(b"\0")  # none yet, or one that a power failure kept from the disk
-        if not fresh and version != _VERSION_LINE:
+        if not fresh and version not in (_VERSION_LINE, _OLD_VERSION_LINE):
             raise CacheUnusable(
                 f"cache is of another version (got {version[:32]!r}, expected {_VERSION_LINE!r})",
                 str(self.path),
@@ -92,25 +115,67 @@ class Layout:
             if strangers:
                 raise CacheUnusable(f"directory holds no cache, but {strangers[0][:80]!r}", str(self.path), _CHOOSE)
             os.fchmod(root.fd, DIRECTORY_MODE)
-        for name in (_STAGING, _LAYERS, _DOCUMENTS):
+        for name in _PARTS:
             self._directories[name] = make_directory(name, root)
             _check_owner(self._directories[name], self.path / name)
         if fresh:
             put(_TAG_LINES, Place(root, _TAG), self.staging)
+        if version != _VERSION_LINE:
             put(_VERSION_LINE, Place(root, _VERSION), self.staging)  # last: it says that the rest is there
+
+    @property
+    def root(self) -> OpenFile:
+        """The cache's directory itself."""
+        return self._directory("")
 
     @property
     def staging(self) -> OpenFile:
         """The directory of unproven and unfinished things."""
-        return self._directory(_STAGING)
+        return self._directory(STAGING)
+
+    @property
+    def grants(self) -> OpenFile:
+        """The directory of `cache.grants`."""
+        return self._directory(_GRANTS)
+
+    @property
+    def resolutions(self) -> OpenFile:
+        """The directory of `cache.resolutions`."""
+        return self._directory(_RESOLUTIONS)
 
     def layer(self, digest: Digest) -> Place:
-        """Where the layer `digest` is published. Raises `OSError` if its directory cannot be had."""
-        return self._place(_LAYERS, digest)
+        """Where the layer `digest` is published. Raises `OSError` if its directory cannot be had; so do the others."""
+        return self._place(LAYERS, digest)
+
+    def partial(self, digest: Digest) -> Place:
+        """Where the chunks of layer `digest` are stored one by one."""
+        return self._place(PARTIAL, digest)
+
+    def index(self, digest: Digest) -> Place:
+        """Where the chunk index of layer `digest` is kept."""
+        return self._place(INDEXES, digest)
 
     def document(self, digest: Digest) -> Place:
-        """Where the document `digest` is kept. Raises `OSError` if its directory cannot be had."""
-        return self._place(_DOCUMENTS, digest)
+        """Where the document `digest` is kept."""
+        return self._place(DOCUMENTS, digest)
+
+    def lock(self, digest: Digest) -> Place:
+        """The file that processes lock who work on layer `digest`."""
+        return self._place(LOCKS, digest)
+
+    def listed(self, kind: str) -> Iterator[tuple[Digest, Place]]:
+        """What stands below `kind` (LAYERS, PARTIAL, …), in no order; names that are no digests are left out. Raises `OSError`."""
+        parent = self._directory(kind)
+        for algorithm in os.listdir(parent.fd):
+            try:
+                directory = open_directory(algorithm, parent)
+            except OSError as error:
+                if is_not_ours(error):
+                    continue
+                raise
+            for name in os.listdir(directory.fd):
+                with suppress(BadDigest):
+                    yield Digest.parse(f"{algorithm}:{name}"), Place(directory, name)
 
     def _place(self, kind: str, digest: Digest) -> Place:
         checked = Digest.parse(str(digest))  # the constructor trusts its caller; a path must not

@@ -1,13 +1,16 @@
 """What the objects of one opened cache have in common."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
 from mkfs.cache.abilities import Abilities
+from mkfs.cache.evict import Room
 from mkfs.cache.hot import HotChunks
 from mkfs.cache.layout import Layout
-from mkfs.cache.space import Reserve
 from mkfs.cache.statistics import Counters
+
+Report = Callable[[str], None]  # told what was found damaged, in one line
 
 
 @final
@@ -16,7 +19,7 @@ class Shared:
     """Handed to every layer, staging and document shelf of one `Cache`; each part may be used by any thread."""
 
     layout: Layout
-    reserve: Reserve
+    room: Room
     abilities: Abilities
     hot: HotChunks
     counters: Counters

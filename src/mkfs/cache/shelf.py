@@ -4,27 +4,27 @@ import logging
 import os
 from typing import Final
 
-from mkfs.cache.claims import bury
-from mkfs.cache.files import OpenFile, is_not_ours, is_our_file, open_directory, read_whole
-from mkfs.cache.shared import Shared
+from mkfs.cache.claims import bury, stands
+from mkfs.cache.files import OpenFile, is_not_ours, open_directory, read_whole
+from mkfs.cache.indexes import LIMIT_BYTES
+from mkfs.cache.pins import pin
+from mkfs.cache.shared import Report, Shared
 from mkfs.cache.stored import StoredLayer
-from mkfs.cache.stored_file import stored_name
+from mkfs.cache.stored_file import check_stored_files
 from mkfs.errors import IntegrityError
 from mkfs.oci.digest import Digest
 from mkfs.proof.chunk_index import ChunkIndex
-from mkfs.units import MIB
 
 logger = logging.getLogger(__name__)
 
 INDEX: Final = "index"
-# 32 bytes per MiB of layer and some hundred per entry: what is larger than this is no index of ours.
-_INDEX_LIMIT_BYTES: Final = 512 * MIB
 
 
-def find_layer(shared: Shared, digest: Digest) -> StoredLayer | None:
+def find_layer(shared: Shared, digest: Digest, report: Report | None = None) -> StoredLayer | None:
     """The layer `digest` if it is published; its bytes are hashed as they are read. Blocks, raises nothing.
 
-    What stands in its place and is no such layer (another index, files of wrong sizes) is removed. A failing disk gives None, too.
+    What stands in its place and is no such layer (another index, files of wrong sizes) is removed, and reported. A failing disk
+    gives None, too.
     """
     try:
         place = shared.layout.layer(digest)
@@ -34,7 +34,13 @@ def find_layer(shared: Shared, digest: Digest) -> StoredLayer | None:
             return None
         try:
             directory = open_directory(place.name, place.directory)
+            pin(directory)
+            if not stands(place.name, place.directory, os.fstat(directory.fd)):  # it went before there was a pin
+                return None
             return StoredLayer(shared, _read_index(directory, digest), directory)
+        except BlockingIOError:  # somebody takes it away, and may have been stopped in the middle of it: we help
+            bury(place.name, place.directory, shared.layout.staging, only=identity)
+            return None
         except (IntegrityError, OSError) as error:
             if isinstance(error, OSError) and not isinstance(error, FileNotFoundError) and not is_not_ours(error):
                 raise
@@ -44,6 +50,8 @@ def find_layer(shared: Shared, digest: Digest) -> StoredLayer | None:
         logger.warning("cannot read layer %s in the cache, going on without it: %s", digest, error)
         return None
     shared.counters.add(damaged=1)
+    if report is not None:
+        report(str(reason))
     logger.info("layer %s in the cache was damaged and is removed: %s", digest, reason)
     return None
 
@@ -63,12 +71,8 @@ def _read_index(directory: OpenFile, digest: Digest) -> ChunkIndex:
 
     Raises `IntegrityError`, or `OSError` (`FileNotFoundError`: a file is missing).
     """
-    index = ChunkIndex.decode(read_whole(INDEX, directory, _INDEX_LIMIT_BYTES))
+    index = ChunkIndex.decode(read_whole(INDEX, directory, LIMIT_BYTES))
     if index.layer != digest:
         raise IntegrityError(f"chunk index is of another layer (got {index.layer}, expected {digest})")
-    for file, size_bytes in index.grid.file_sizes.items():
-        name = stored_name(file)
-        status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
-        if not is_our_file(status, size_bytes):
-            raise IntegrityError(f"file {name} is not ours or has a wrong size (got {status.st_size} bytes, expected {size_bytes})")
+    check_stored_files(directory, index.grid)
     return index

@@ -11,15 +11,18 @@ or whose write failed, may not be what the last writer meant: their chunks are h
 """
 
 import errno
-import fcntl
 import os
 import threading
+from contextlib import suppress
 from typing import Final, Self, final
 
 from mkfs.cache.claims import Claim, bury, claim_directory
 from mkfs.cache.coverage import Coverage
 from mkfs.cache.files import Buffer, create, open_to_write, remove, write_at
+from mkfs.cache.indexes import keep_index
 from mkfs.cache.layout import Place
+from mkfs.cache.partial import remove_partial
+from mkfs.cache.pins import pin
 from mkfs.cache.shared import Shared
 from mkfs.cache.shelf import INDEX, find_layer
 from mkfs.cache.space import reserve, unusable
@@ -55,15 +58,15 @@ class Staging:
         """Makes room for `grid.size_bytes` of layer `blob.digest`. Blocks. Raises `CacheUnusable`; then nothing is left behind."""
         where, layout = f"layer {blob.digest} in {shared.layout.path}", shared.layout
         try:
-            shared.reserve.require(layout.staging, grid.size_bytes, len(grid.file_sizes) + _EXTRA_INODES, where)
-            claim = claim_directory(layout.staging)
-            staging = cls(shared, blob, grid, claim)
-            try:
-                for file, size_bytes in grid.file_sizes.items():
-                    reserve(create(stored_name(file), claim.file), size_bytes)
-            except OSError:
-                staging.discard()
-                raise
+            with shared.room.reserving(grid.size_bytes, len(grid.file_sizes) + _EXTRA_INODES, where):
+                claim = claim_directory(layout.staging)
+                staging = cls(shared, blob, grid, claim)
+                try:
+                    for file, size_bytes in grid.file_sizes.items():
+                        reserve(create(stored_name(file), claim.file), size_bytes)
+                except OSError:
+                    staging.discard()
+                    raise
         except OSError as error:
             raise unusable(error, grid.size_bytes, where) from error
         return staging
@@ -129,10 +132,13 @@ class Staging:
                 if error.errno not in _TAKEN:
                     raise
             else:
-                fcntl.flock(self._claim.file.fd, fcntl.LOCK_UN)  # the descriptor lives on in the layer, which nobody claims
+                with suppress(BlockingIOError):  # somebody is taking it away already
+                    pin(self._claim.file)  # the descriptor lives on in the layer: no claim any more, but the reader's pin
                 layer = StoredLayer(self._shared, index, self._claim.file)
                 layer.trust_received(self._suspects)
                 self._shared.counters.add(published=1, published_bytes=self._grid.size_bytes)
+                keep_index(self._shared, index)
+                remove_partial(self._shared, index)
                 return layer
             theirs = find_layer(self._shared, self._blob.digest)
             if theirs is not None:

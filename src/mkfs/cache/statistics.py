@@ -18,6 +18,10 @@ class CacheStatistics:
     damaged: int = 0  # chunks, files, indexes and documents that were not what they should be; none was served
     published: int = 0  # layers that became readable through us
     published_bytes: int = 0
+    stored_chunks: int = 0  # published one by one through us
+    stored_bytes: int = 0
+    evicted: int = 0  # layers, documents and indexes that went to make room for us
+    evicted_bytes: int = 0
     documents: int = 0  # small documents answered
 
 

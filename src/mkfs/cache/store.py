@@ -1,22 +1,33 @@
 """The cache of one process: opened once, asked from any thread."""
 
 import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Self, final
 
 from mkfs.cache.abilities import Abilities, probe
 from mkfs.cache.claims import sweep
 from mkfs.cache.documents import Documents
+from mkfs.cache.evict import Room
+from mkfs.cache.eviction import MIN_FREE_RATIO, Limits
+from mkfs.cache.grants import Grants
 from mkfs.cache.hot import HotChunks
+from mkfs.cache.indexes import find_index, keep_index, remove_index
 from mkfs.cache.layout import Layout
+from mkfs.cache.locks import LayerLock, Locks
+from mkfs.cache.maintenance import CacheUsage, ClearReport, PruneReport, clear, prune, usage
+from mkfs.cache.partial import PartialLayer
+from mkfs.cache.resolutions import Resolutions
+from mkfs.cache.scrub import Step, VerifyReport, scrub, verify
 from mkfs.cache.shared import Shared
 from mkfs.cache.shelf import drop_layer, find_layer
-from mkfs.cache.space import Reserve
+from mkfs.cache.space import reading
 from mkfs.cache.staging import Staging
 from mkfs.cache.statistics import CacheStatistics, Counters
 from mkfs.cache.stored import StoredLayer
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
+from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import Grid
 from mkfs.proof.proven import Proven
 from mkfs.units import MIB
@@ -25,27 +36,37 @@ logger = logging.getLogger(__name__)
 
 # Hashed chunks in private memory: 32 streams with one chunk each. What is read over and over, the kernel keeps for the mount.
 HOT_LIMIT_BYTES: Final = 32 * MIB
-MIN_FREE_RATIO: Final = 0.10
 
 
 @final
 class Cache:
     """Layers, documents and stagings below one directory. All methods block for the disk's time and may be called in any thread."""
 
-    __slots__ = ("_documents", "_shared")
+    __slots__ = ("_documents", "_locks", "_shared", "grants", "resolutions")
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._documents = Documents(shared)
+        self._locks = Locks(shared.layout)
+        self.grants = Grants(shared)
+        self.resolutions = Resolutions(shared, self._documents)
 
     @classmethod
-    def open(cls, root: Path, *, min_free_ratio: float = MIN_FREE_RATIO) -> Self:
+    def open(
+        cls,
+        root: Path,
+        *,
+        min_free_ratio: float = MIN_FREE_RATIO,
+        min_free_bytes: int = 0,
+        size_limit_bytes: int | None = None,
+    ) -> Self:
         """Opens the cache in directory `root`, made where it is missing, and removes what dead processes left in staging.
 
-        `min_free_ratio`: what share of the file system stays free. Raises `CacheUnusable` for a directory that is a symbolic link,
-        another user's, writable by others, of another version, no cache but not empty, on a mount of ours, or out of reach.
+        The limits are kept by this process when it adds something: the share and the bytes of the file system that stay free, and
+        what the cache itself may occupy (None: no limit). Raises `CacheUnusable` for a directory that is a symbolic link, another
+        user's, writable by others, of another version, no cache but not empty, on a mount of ours, or out of reach.
         """
-        reserve = Reserve(min_free_ratio)
+        limits = Limits(min_free_ratio, min_free_bytes, size_limit_bytes)
         layout = Layout.open(root)
         try:
             removed = sweep(layout.staging)
@@ -54,7 +75,9 @@ class Cache:
         else:
             if removed:
                 logger.info("removed %d leftovers of dead processes from the cache", removed)
-        return cls(Shared(layout, reserve, probe(layout.staging), HotChunks(HOT_LIMIT_BYTES), Counters()))
+        counters = Counters()
+        room = Room(layout, limits, counters)
+        return cls(Shared(layout, room, probe(layout.staging), HotChunks(HOT_LIMIT_BYTES), counters))
 
     def document(self, blob: Descriptor) -> Proven | None:
         """A small document, hashed now; None if it is not kept or not right any more. Raises nothing."""
@@ -72,9 +95,56 @@ class Cache:
         """Room to receive layer `blob.digest`, stored as `grid` cuts it. Raises `CacheUnusable` where there is none."""
         return Staging.begin(self._shared, blob, grid)
 
+    def index(self, digest: Digest) -> ChunkIndex | None:
+        """The chunk index of layer `digest`, if the layer was ever proven here and it is still kept. Raises nothing."""
+        return find_index(self._shared, digest)
+
+    def keep_index(self, index: ChunkIndex) -> None:
+        """Keeps `index`, made from bytes that were proven, for `index`, as well as it can be done. Raises nothing."""
+        keep_index(self._shared, index)
+
+    def drop_index(self, digest: Digest) -> None:
+        """Forgets the chunk index of layer `digest`: for whoever doubts it. Raises nothing."""
+        remove_index(self._shared, digest)
+
+    def partial(self, index: ChunkIndex) -> PartialLayer:
+        """The layer of `index`, stored chunk by chunk; made where there is nothing of it. `index` must be one that is trusted.
+
+        For the caller to close. Raises `CacheUnusable`, for want of room, too.
+        """
+        return PartialLayer.open(self._shared, index)
+
+    def lock(self, digest: Digest) -> LayerLock:
+        """The locks between processes of layer `digest`; the same object for every caller while one holds it. Raises nothing."""
+        return self._locks.get(digest)
+
     def drop(self, digest: Digest, only: StoredLayer | None = None) -> None:
         """Takes layer `digest` away; with `only`, just that very copy of it and no newer one. Who has its files open reads on."""
         drop_layer(self._shared, digest, None if only is None else only.identity)
+        self._shared.room.forget()
+
+    def usage(self) -> CacheUsage:
+        """What the cache occupies, and which layers are in it. Raises `CacheUnusable`; so do the following."""
+        with reading(str(self._shared.layout.path)):
+            return usage(self._shared)
+
+    def verify(self, progress: Callable[[int], None]) -> VerifyReport:
+        """Hashes everything; what is damaged is dropped. `progress` is told how many bytes each step hashed."""
+        return verify(self._shared, progress)
+
+    def prune(self, used_before_ns: int | None = None) -> PruneReport:
+        """Removes leftovers, layers not used since then (ns since the epoch), and what is above the limits."""
+        with reading(str(self._shared.layout.path)):
+            return prune(self._shared, used_before_ns)
+
+    def clear(self) -> ClearReport:
+        """Removes all that no process reads."""
+        with reading(str(self._shared.layout.path)):
+            return clear(self._shared)
+
+    def scrub(self) -> Iterator[Step] | None:
+        """Everything that is kept, hashed a step each time it is asked; None where another process does this already."""
+        return scrub(self._shared)
 
     @property
     def abilities(self) -> Abilities:

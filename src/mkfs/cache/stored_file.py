@@ -1,4 +1,4 @@
-"""The stored files of a published layer: direct reads into private memory, and reads of what the page cache has of our writes."""
+"""The stored files of a layer: direct reads into private memory, and reads of what the page cache has of our writes."""
 
 import mmap
 import os
@@ -9,10 +9,10 @@ from typing import Final, final
 from cachetools import LRUCache
 
 from mkfs.cache.abilities import ALIGNMENT, DIRECT, Abilities
-from mkfs.cache.files import OpenFile, is_our_file, open_to_read
+from mkfs.cache.files import Buffer, OpenFile, is_our_file, open_to_read, write_at
 from mkfs.cache.page_cache import Outcome
 from mkfs.errors import CacheUnusable, IntegrityError
-from mkfs.proof.grid import REST
+from mkfs.proof.grid import REST, Grid
 
 _OPEN_FILES: Final = 32  # per layer, two descriptors each: what fits beside sockets into the usual limit of 1024
 
@@ -22,16 +22,28 @@ def stored_name(file: int) -> str:
     return "rest" if file == REST else str(file)
 
 
+def check_stored_files(directory: OpenFile, grid: Grid) -> None:
+    """Returns if all stored files of `grid` stand in `directory` with their sizes.
+
+    Raises `IntegrityError`, or `OSError` (`FileNotFoundError`: one is missing).
+    """
+    for file, size_bytes in grid.file_sizes.items():
+        name = stored_name(file)
+        status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+        if not is_our_file(status, size_bytes):
+            raise IntegrityError(f"file {name} is not ours or has a wrong size (got {status.st_size} bytes, expected {size_bytes})")
+
+
 @final
 class StoredFile:
     """An open file. Bytes that `read` gives are unproven until the caller has hashed them. Any thread may call."""
 
     __slots__ = ("_abilities", "_direct", "_plain")
 
-    def __init__(self, directory: OpenFile, name: str, size_bytes: int, abilities: Abilities) -> None:
+    def __init__(self, directory: OpenFile, name: str, size_bytes: int, abilities: Abilities, *, writable: bool) -> None:
         """Opens `name` in `directory`. Raises `OSError`; `IntegrityError` for anything but a file of ours of `size_bytes`."""
         self._abilities = abilities
-        self._plain = open_to_read(name, directory)
+        self._plain = open_to_read(name, directory, os.O_RDWR if writable else os.O_RDONLY)
         self._direct = open_to_read(name, directory, DIRECT) if abilities.direct else self._plain
         status = os.fstat(self._plain.fd)
         if not is_our_file(status, size_bytes) or not os.path.samestat(status, os.fstat(self._direct.fd)):
@@ -52,6 +64,10 @@ class StoredFile:
                 break
         return memory[skip : max(skip, min(skip + length, done))].toreadonly()
 
+    def write(self, data: Buffer, offset: int) -> None:
+        """All of `data`, proven, from `offset` on; what `read` and `read_resident` see from now on. Blocks. Raises `OSError`."""
+        write_at(self._plain, data, offset)
+
     def read_resident(self, target: memoryview, offset: int) -> Outcome:
         """Fills `target` (not empty) from `offset` on if the page cache holds it all. Never waits. Raises `OSError`."""
         page_cache = self._abilities.page_cache
@@ -62,11 +78,11 @@ class StoredFile:
 class StoredFiles:
     """The files of one layer by number, opened when they are needed, the least recently used ones closed. Any thread may call."""
 
-    __slots__ = ("_abilities", "_directory", "_files", "_lock", "_sizes")
+    __slots__ = ("_abilities", "_directory", "_files", "_lock", "_sizes", "_writable")
 
-    def __init__(self, directory: OpenFile, sizes: Mapping[int, int], abilities: Abilities) -> None:
+    def __init__(self, directory: OpenFile, sizes: Mapping[int, int], abilities: Abilities, *, writable: bool) -> None:
         self._directory: OpenFile | None = directory
-        self._sizes, self._abilities = sizes, abilities
+        self._sizes, self._abilities, self._writable = sizes, abilities, writable
         self._lock = threading.Lock()
         self._files: LRUCache[int, StoredFile] = LRUCache(_OPEN_FILES)
 
@@ -83,7 +99,7 @@ class StoredFiles:
             return opened
         if directory is None:
             raise CacheUnusable("the cached layer is closed")
-        opened = StoredFile(directory, stored_name(file), self._sizes[file], self._abilities)
+        opened = StoredFile(directory, stored_name(file), self._sizes[file], self._abilities, writable=self._writable)
         with self._lock:
             if self._directory is not None:
                 self._files[file] = opened

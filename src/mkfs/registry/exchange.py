@@ -1,4 +1,4 @@
-"""A GET at a registry, answered: refusals met with credentials, redirects followed by hand.
+"""A request to a registry, answered: refusals met with credentials, redirects followed by hand.
 
 Rules of this file (facts on CVE-2020-15157 and its kin): `Authorization` goes to the registry's own origin and nowhere else, be
 it another port or scheme of the same host. A redirect is followed only where `hosts.check_redirect` allows it, at most `HOPS` in
@@ -34,21 +34,22 @@ _REFUSALS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 @final
 class Exchange:
-    """GETs for one repository. Any number may run at once."""
+    """Requests for one repository. Any number may run at once."""
 
     def __init__(self, transport: Transport, origin: Origin, authority: Authority) -> None:
         self._transport, self._origin, self._authority = transport, origin, authority
 
     @asynccontextmanager
-    async def get(self, url: Url, headers: Mapping[str, str]) -> AsyncGenerator[Answer, None]:
+    async def ask(self, url: Url, headers: Mapping[str, str], *, method: str = "GET") -> AsyncGenerator[Answer, None]:
         """The answer at the end of the redirects that begin at `url`: never a redirect, and never a 401 or 403 of the registry
-        itself.
+        itself. `method`: GET or HEAD.
 
         Raises `NotAuthorised` when the registry refuses what we can show, `Unreachable` when there is no answer or a redirect
         may not be followed.
         """
         for _ in range(HOPS + 1):
-            opened = self._as_known(url, headers) if url.origin == self._origin else self._transport.ask(url, headers)
+            known = url.origin == self._origin
+            opened = self._as_known(url, headers, method) if known else self._transport.ask(url, headers, method=method)
             async with opened as answer:
                 if answer.status not in _REDIRECTS:
                     yield answer
@@ -61,12 +62,12 @@ class Exchange:
         raise Hopeless(f"more than {HOPS} redirects in a row", self._origin.authority)
 
     @asynccontextmanager
-    async def _as_known(self, url: Url, headers: Mapping[str, str]) -> AsyncGenerator[Answer, None]:
+    async def _as_known(self, url: Url, headers: Mapping[str, str], method: str) -> AsyncGenerator[Answer, None]:
         """Asks the registry itself, showing what it wants to see."""
         showing = await self._authority.present()
         for tried in range(TRIES):
             shown = {"Authorization": showing.header} if showing.header else {}
-            async with self._transport.ask(url, {**headers, **shown}) as answer:
+            async with self._transport.ask(url, {**headers, **shown}, method=method) as answer:
                 if answer.status not in _REFUSALS:
                     yield answer
                     return

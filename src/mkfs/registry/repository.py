@@ -67,7 +67,7 @@ class Repository:
         url = Url(self._origin, f"/v2/{self.name}/manifests/{reference.selector}")
 
         async def work() -> ResolvedManifest:
-            async with self._exchange.get(url, {"Accept": ", ".join(MANIFEST_ACCEPT)}) as answer:
+            async with self._exchange.ask(url, {"Accept": ", ".join(MANIFEST_ACCEPT)}) as answer:
                 if answer.status != HTTPStatus.OK:
                     said = await answer.explanation() if answer.url.origin == self._origin else ""
                     raise refusal(answer, said, str(reference), answer.url.origin.authority)
@@ -96,6 +96,28 @@ class Repository:
         except Mismatch as error:
             raise Mismatch(error.what, f"{self._origin.authority}/{self.name}, {blob.media_type}", _DAMAGED_HINT) from error
 
+    async def head_blob(self, blob: Descriptor) -> None:
+        """Returns if this repository has `blob`, and would let us read it.
+
+        Where a HEAD does not say so (storage signed for GET only, a server that knows no HEAD), a GET of one byte does. Raises
+        `NotFound`, `NotAuthorised`, `Unreachable`, `Mismatch` for a descriptor of no bytes that should be some.
+        """
+        if blob.data is not None or not blob.size_bytes:
+            prove(blob, blob.data or b"")  # whoever wrote the descriptor has the bytes
+            return
+
+        async def work() -> None:
+            url = Url(self._origin, f"/v2/{self.name}/blobs/{blob.digest}")
+            async with self._exchange.ask(url, {}, method="HEAD") as answer:
+                if answer.status == HTTPStatus.OK and answer.header("Content-Length") == str(blob.size_bytes):
+                    return
+                if answer.status == HTTPStatus.NOT_FOUND and answer.url.origin == self._origin:
+                    raise refusal(answer, "", f"{self.name}, blob {blob.digest}", answer.url.origin.authority)
+            async with self.open_range(blob, ByteRange(0, 1)):
+                return
+
+        await persist(work, self._transport.retried)
+
     @asynccontextmanager
     async def open_range(self, blob: Descriptor, wanted: ByteRange, *, fresh: bool = False) -> AsyncGenerator["Body", None]:
         """See `registry.ranges.RangeReader`. Raises `ValueError` for a range that is empty or not within the blob."""
@@ -109,12 +131,12 @@ class Repository:
         try:
             known = self._elsewhere.get(blob.digest)
             if known is not None:
-                async with self._exchange.get(known, headers) as answer:
+                async with self._exchange.ask(known, headers) as answer:
                     if answer.status not in _EXPIRED:
                         yield await self._body(answer, blob, wanted)
                         return
                     await answer.explanation()  # for the connection's sake
-            async with self._exchange.get(Url(self._origin, f"/v2/{self.name}/blobs/{blob.digest}"), headers) as answer:
+            async with self._exchange.ask(Url(self._origin, f"/v2/{self.name}/blobs/{blob.digest}"), headers) as answer:
                 yield await self._body(answer, blob, wanted)
         except Unreachable:
             self._elsewhere.pop(blob.digest, None)  # where it broke is not where to go on

@@ -1,0 +1,59 @@
+"""The ledger of a partial layer: one byte per chunk that says whether it was stored. A hint, never a proof.
+
+Encoding: one line of magic, the sha256 of the chunk index whose grid cut the files beside it, then a byte per chunk: 1 is stored,
+anything else is not. A byte each, so that processes set them without reading their neighbours. It is written after the chunk;
+where a crash keeps one of the two from the disk, the chunk is fetched again or found out by its hash.
+"""
+
+import hashlib
+import os
+from typing import Final, Self, final
+
+from mkfs.cache.files import OpenFile, create, is_our_file, open_to_read, write_at
+from mkfs.errors import IntegrityError
+from mkfs.proof.chunk_index import ChunkIndex
+
+NAME: Final = "ledger"
+_MAGIC: Final = b"mkfs ledger 1\n"
+_STORED: Final = 1
+_HEAD_BYTES: Final = len(_MAGIC) + hashlib.sha256().digest_size
+
+
+@final
+class Ledger:
+    """Which chunks are stored, as the processes of this cache left it. Any thread may ask and set; each call is one system call."""
+
+    __slots__ = ("_count", "_file")
+
+    def __init__(self, file: OpenFile, count: int) -> None:
+        self._file, self._count = file, count
+
+    @classmethod
+    def create(cls, directory: OpenFile, index: ChunkIndex) -> None:
+        """Makes the ledger of a layer nothing of which is stored. Raises `OSError`."""
+        write_at(create(NAME, directory), _head(index) + bytes(index.grid.count), 0)
+
+    @classmethod
+    def open(cls, directory: OpenFile, index: ChunkIndex) -> Self:
+        """The ledger in `directory`. Raises `OSError`; `IntegrityError` if it is not that of `index`."""
+        file = open_to_read(NAME, directory, os.O_RDWR)
+        if not is_our_file(os.fstat(file.fd), _HEAD_BYTES + index.grid.count):
+            raise IntegrityError("ledger is not ours or has a wrong size")
+        if os.pread(file.fd, _HEAD_BYTES, 0) != _head(index):
+            raise IntegrityError("ledger is damaged, or of another chunk index")
+        return cls(file, index.grid.count)
+
+    def missing(self, chunks: range) -> list[int]:
+        """Which of the chunks numbered `chunks` (step 1) are not stored. Raises `OSError`."""
+        states = os.pread(self._file.fd, len(chunks), _HEAD_BYTES + chunks.start)
+        return [number for at, number in enumerate(chunks) if states[at : at + 1] != bytes([_STORED])]
+
+    def set(self, number: int, *, stored: bool) -> None:
+        """Notes that chunk `number` is stored, or is not. Raises `OSError`."""
+        if not 0 <= number < self._count:
+            raise IndexError(number)
+        write_at(self._file, bytes([_STORED if stored else 0]), _HEAD_BYTES + number)
+
+
+def _head(index: ChunkIndex) -> bytes:
+    return _MAGIC + hashlib.sha256(index.encode()).digest()
