@@ -60,12 +60,15 @@ def test_under_sudo_a_refusal_says_whose_credentials_were_shown(monkeypatch: pyt
     assert done.stderr.splitlines()[2] == "  docker login registry.test (under sudo these are root's credentials, not alice's)"
 
 
-def test_ctrl_c_is_no_error_message() -> None:
-    done = CliRunner().invoke(failing(KeyboardInterrupt()), [])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), BaseExceptionGroup("a nursery", [KeyboardInterrupt()])], ids=["alone", "in a group"]
+)
+def test_ctrl_c_is_no_error_message(error: BaseException) -> None:
+    done = CliRunner().invoke(failing(error), [])
     assert (done.exit_code, done.stderr) == (130, "")
 
 
-@pytest.mark.parametrize("verb", ["mount", "umount", "ls", "inspect", "version"])
+@pytest.mark.parametrize("verb", ["mount", "umount", "ls", "inspect", "warmup", "version"])
 def test_every_verb_explains_itself(verb: str) -> None:
     done = CliRunner().invoke(app, [verb, "--help"])
     assert done.exit_code == 0

@@ -15,18 +15,18 @@ from mkfs.ranges import ByteRange
 from mkfs.testing.bodies import as_body
 from mkfs.testing.faults import Fault, Flip, IgnoreRange, Match, Reset, ShortBody, Stall, Status
 from mkfs.units import MIB
-from tests.support.layers import ARCHIVE, LARGE, engine_at, layer_of
+from tests.support.layers import ARCHIVE, TWO_LAPS, engine_at, layer_of
 
-WHOLE = ByteRange(0, len(LARGE.content))
+WHOLE = ByteRange(0, len(TWO_LAPS.content))
 
 
 async def test_the_first_read_fetches_the_layer_once_and_later_ones_nothing(tmp_path: Path) -> None:
-    reader = LARGE.reader()
+    reader = TWO_LAPS.reader()
     async with engine_at(tmp_path / "cache") as engine:
-        layer = layer_of(engine, reader, LARGE)
+        layer = layer_of(engine, reader, TWO_LAPS)
         await layer.open()
         for wanted in (ByteRange(5, 10), ByteRange(MIB - 3, 3 * MIB + 1), WHOLE):
-            assert bytes(await layer.read(wanted)) == LARGE.content[wanted.start : wanted.stop]
+            assert bytes(await layer.read(wanted)) == TWO_LAPS.content[wanted.start : wanted.stop]
         assert reader.bytes_sent() == WHOLE.length
         assert layer.statistics().fetches == 1
         assert engine.buffers.lent == 0
@@ -34,32 +34,32 @@ async def test_the_first_read_fetches_the_layer_once_and_later_ones_nothing(tmp_
 
 async def test_another_process_finds_it_published_and_fetches_nothing(tmp_path: Path) -> None:
     async with engine_at(tmp_path / "cache") as engine:
-        await layer_of(engine, LARGE.reader(), LARGE).prove()
-    reader = LARGE.reader()
+        await layer_of(engine, TWO_LAPS.reader(), TWO_LAPS).prove()
+    reader = TWO_LAPS.reader()
     async with engine_at(tmp_path / "cache") as engine:
-        layer = layer_of(engine, reader, LARGE)
+        layer = layer_of(engine, reader, TWO_LAPS)
         await layer.open()
         assert layer.published
-        assert bytes(await layer.read(WHOLE)) == LARGE.content
+        assert bytes(await layer.read(WHOLE)) == TWO_LAPS.content
         assert reader.requests() == ()
 
 
 async def test_what_was_just_proven_is_answered_without_waiting(tmp_path: Path) -> None:
     async with engine_at(tmp_path / "cache") as engine:
-        layer = layer_of(engine, LARGE.reader(), LARGE)
+        layer = layer_of(engine, TWO_LAPS.reader(), TWO_LAPS)
         wanted = ByteRange(4 * MIB - 100, 4 * MIB + 100)
         assert layer.read_now(wanted) is None
         await layer.prove()
-        assert bytes(layer.read_now(wanted) or await layer.read(wanted)) == LARGE.content[wanted.start : wanted.stop]
+        assert bytes(layer.read_now(wanted) or await layer.read(wanted)) == TWO_LAPS.content[wanted.start : wanted.stop]
 
 
 async def test_many_readers_at_once_cost_one_fetch(tmp_path: Path) -> None:
-    reader = LARGE.reader()
+    reader = TWO_LAPS.reader()
     async with engine_at(tmp_path / "cache") as engine:
-        layer = layer_of(engine, reader, LARGE)
+        layer = layer_of(engine, reader, TWO_LAPS)
 
         async def read(wanted: ByteRange) -> None:
-            assert bytes(await layer.read(wanted)) == LARGE.content[wanted.start : wanted.stop]
+            assert bytes(await layer.read(wanted)) == TWO_LAPS.content[wanted.start : wanted.stop]
 
         async with trio.open_nursery() as nursery:
             for wanted in WHOLE.pieces(MIB // 2):
@@ -68,11 +68,11 @@ async def test_many_readers_at_once_cost_one_fetch(tmp_path: Path) -> None:
 
 
 async def test_no_byte_is_served_before_the_last_one_is_proven(tmp_path: Path) -> None:
-    reader = LARGE.reader()
+    reader = TWO_LAPS.reader()
     last = Stall(after_bytes=1000)  # of the second request, which brings the end of the layer
     reader.faults.install(Fault(Match(offset=WHOLE.stop - 1), last))
     async with engine_at(tmp_path / "cache") as engine:
-        layer = layer_of(engine, reader, LARGE)
+        layer = layer_of(engine, reader, TWO_LAPS)
         first = ByteRange(0, 10)
         got: list[bytes] = []
 
@@ -86,31 +86,31 @@ async def test_no_byte_is_served_before_the_last_one_is_proven(tmp_path: Path) -
                     await trio.lowlevel.checkpoint()
             await trio.testing.wait_all_tasks_blocked(0.01)
             assert (got, layer.read_now(first)) == ([], None)
-            assert engine.cache.layer(LARGE.digest) is None
+            assert engine.cache.layer(TWO_LAPS.digest) is None
             last.release()
-        assert got == [LARGE.content[:10]]
+        assert got == [TWO_LAPS.content[:10]]
 
 
 @pytest.mark.logs("does not match its digest")
 async def test_a_bit_flipped_on_the_way_is_fetched_again_past_all_caches(tmp_path: Path) -> None:
-    reader = LARGE.reader()
+    reader = TWO_LAPS.reader()
     reader.faults.install(Fault(Match(offset=5 * MIB), Flip(5 * MIB), times=1))
     async with engine_at(tmp_path / "cache") as engine:
-        layer = layer_of(engine, reader, LARGE)
-        assert bytes(await layer.read(WHOLE)) == LARGE.content
+        layer = layer_of(engine, reader, TWO_LAPS)
+        assert bytes(await layer.read(WHOLE)) == TWO_LAPS.content
         assert reader.bytes_sent() == 2 * WHOLE.length
         assert sum("cache-control" in served.header_names for served in reader.requests()) == 2
 
 
 @pytest.mark.logs("does not match its digest", "two fetches brought the same wrong bytes")
 async def test_a_damaged_blob_is_refused_for_a_minute_and_served_once_it_is_mended(tmp_path: Path, mock_clock: MockClock) -> None:
-    reader = LARGE.reader()
+    reader = TWO_LAPS.reader()
     fault = reader.faults.install(Fault(Match(), Flip(7)))
     async with engine_at(tmp_path / "cache") as engine:
-        layer = layer_of(engine, reader, LARGE)
+        layer = layer_of(engine, reader, TWO_LAPS)
         with pytest.raises(Mismatch) as caught:
             await layer.read(ByteRange(10 * MIB, 10 * MIB + 1))
-        assert LARGE.digest.hex in caught.value.what
+        assert TWO_LAPS.digest.hex in caught.value.what
         assert "registry.test" in caught.value.where
         asked = len(reader.requests())
         reader.faults.mend(fault)
@@ -118,27 +118,27 @@ async def test_a_damaged_blob_is_refused_for_a_minute_and_served_once_it_is_mend
             await layer.read(ByteRange(0, 1))
         assert len(reader.requests()) == asked
         mock_clock.jump(FIRST_VERDICT_SECONDS)
-        assert bytes(await layer.read(WHOLE)) == LARGE.content
+        assert bytes(await layer.read(WHOLE)) == TWO_LAPS.content
 
 
 @pytest.mark.logs("does not match its digest", r"two fetches differ within bytes \[3145728, 6291456\)")
 async def test_the_evidence_names_the_range_where_two_bad_fetches_differ(tmp_path: Path) -> None:
-    reader = LARGE.reader()
+    reader = TWO_LAPS.reader()
     reader.faults.install(Fault(Match(offset=3 * MIB), Flip(3 * MIB), times=1))
     reader.faults.install(Fault(Match(offset=5 * MIB, nth=2), Flip(5 * MIB)))
     async with engine_at(tmp_path / "cache") as engine:
         with pytest.raises(Mismatch):
-            await layer_of(engine, reader, LARGE).prove()
+            await layer_of(engine, reader, TWO_LAPS).prove()
 
 
 async def test_broken_transfers_go_on_from_the_last_good_byte(tmp_path: Path, autojump_clock: MockClock) -> None:
-    reader = LARGE.reader()
+    reader = TWO_LAPS.reader()
     reader.faults.install(Fault(Match(offset=0), ShortBody(MIB), times=1))
     reader.faults.install(Fault(Match(offset=9 * MIB), Reset(2 * MIB), times=1))
     reader.faults.install(Fault(Match(offset=35 * MIB), Status(503), times=3))
     async with engine_at(tmp_path / "cache") as engine:
-        layer = layer_of(engine, reader, LARGE)
-        assert bytes(await layer.read(WHOLE)) == LARGE.content
+        layer = layer_of(engine, reader, TWO_LAPS)
+        assert bytes(await layer.read(WHOLE)) == TWO_LAPS.content
         assert reader.bytes_sent() == WHOLE.length
         assert engine.buffers.lent == 0
 
@@ -146,29 +146,29 @@ async def test_broken_transfers_go_on_from_the_last_good_byte(tmp_path: Path, au
 async def test_a_dead_registry_ends_in_an_error_that_says_so_and_the_next_read_tries_anew(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    reader = LARGE.reader()
+    reader = TWO_LAPS.reader()
     fault = reader.faults.install(Fault(Match(), Status(503)))
     async with engine_at(tmp_path / "cache") as engine:
-        layer = layer_of(engine, reader, LARGE)
+        layer = layer_of(engine, reader, TWO_LAPS)
         with pytest.raises(Unreachable):
             await layer.read(ByteRange(0, 1))
         assert engine.buffers.lent == 0
         reader.faults.mend(fault)
-        assert bytes(await layer.read(WHOLE)) == LARGE.content
+        assert bytes(await layer.read(WHOLE)) == TWO_LAPS.content
 
 
 async def test_a_blob_that_is_gone_is_not_asked_for_again_and_again(tmp_path: Path, autojump_clock: MockClock) -> None:
-    reader = LARGE.reader()
+    reader = TWO_LAPS.reader()
     reader.faults.install(Fault(Match(), Status(404)))
     async with engine_at(tmp_path / "cache") as engine:
         with pytest.raises(NotFound):
-            await layer_of(engine, reader, LARGE).read(ByteRange(0, 1))
+            await layer_of(engine, reader, TWO_LAPS).read(ByteRange(0, 1))
         assert len(reader.requests()) <= 4
 
 
 @pytest.mark.parametrize("tar", [False, True])
 async def test_a_server_that_ignores_ranges_is_read_as_one_stream(tmp_path: Path, autojump_clock: MockClock, *, tar: bool) -> None:
-    blob = ARCHIVE if tar else LARGE
+    blob = ARCHIVE if tar else TWO_LAPS
     reader = blob.reader()
     reader.faults.install(Fault(Match(), IgnoreRange()))
     reader.faults.install(Fault(Match(nth=6), ShortBody(6 * MIB), times=1))
@@ -243,28 +243,28 @@ async def test_the_same_bytes_kept_as_a_plain_file_can_be_read_as_an_archive(tmp
 @pytest.mark.logs("damaged and will be fetched again")
 async def test_bytes_that_rot_on_our_disk_are_fetched_again(tmp_path: Path) -> None:
     async with engine_at(tmp_path / "cache") as engine:
-        await layer_of(engine, LARGE.reader(), LARGE).prove()
+        await layer_of(engine, TWO_LAPS.reader(), TWO_LAPS).prove()
     files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.stat().st_size >= WHOLE.length]
     assert len(files) == 1
     with files[0].open("r+b") as file:
         file.seek(6 * MIB)
         file.write(b"rot")
-    reader = LARGE.reader()
+    reader = TWO_LAPS.reader()
     async with engine_at(tmp_path / "cache") as engine:
-        layer = layer_of(engine, reader, LARGE)
+        layer = layer_of(engine, reader, TWO_LAPS)
         await layer.open()
-        assert bytes(await layer.read(ByteRange(0, MIB))) == LARGE.content[:MIB]
+        assert bytes(await layer.read(ByteRange(0, MIB))) == TWO_LAPS.content[:MIB]
         assert reader.requests() == ()
-        assert bytes(await layer.read(WHOLE)) == LARGE.content
+        assert bytes(await layer.read(WHOLE)) == TWO_LAPS.content
         assert reader.bytes_sent() == WHOLE.length
 
 
 async def test_a_reader_who_leaves_does_not_take_the_layer_with_it(tmp_path: Path) -> None:
-    reader = LARGE.reader()
+    reader = TWO_LAPS.reader()
     gate = Stall()
     reader.faults.install(Fault(Match(), gate))
     async with engine_at(tmp_path / "cache") as engine:
-        layer = layer_of(engine, reader, LARGE)
+        layer = layer_of(engine, reader, TWO_LAPS)
         leaving = trio.CancelScope()
 
         async def leave() -> None:
@@ -272,7 +272,7 @@ async def test_a_reader_who_leaves_does_not_take_the_layer_with_it(tmp_path: Pat
                 await layer.read(ByteRange(0, 1))
 
         async def stay() -> None:
-            assert bytes(await layer.read(WHOLE)) == LARGE.content
+            assert bytes(await layer.read(WHOLE)) == TWO_LAPS.content
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(leave)
@@ -284,23 +284,23 @@ async def test_a_reader_who_leaves_does_not_take_the_layer_with_it(tmp_path: Pat
 
 
 async def test_a_layer_nobody_waits_for_any_more_is_not_fetched_on(tmp_path: Path) -> None:
-    reader = LARGE.reader()
+    reader = TWO_LAPS.reader()
     gate = Stall()
     reader.faults.install(Fault(Match(), gate))
     async with engine_at(tmp_path / "cache") as engine:
-        layer = layer_of(engine, reader, LARGE)
+        layer = layer_of(engine, reader, TWO_LAPS)
         with trio.move_on_after(0.05):
             await layer.read(ByteRange(0, 1))
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert engine.buffers.lent == 0
         assert layer.statistics().waiting == 0
     with_nothing = Cache.open(tmp_path / "cache")
-    assert with_nothing.layer(LARGE.digest) is None
+    assert with_nothing.layer(TWO_LAPS.digest) is None
     with_nothing.close()
 
 
 async def test_an_empty_layer_needs_no_request(tmp_path: Path) -> None:
-    empty = type(LARGE)(b"")
+    empty = type(TWO_LAPS)(b"")
     reader = empty.reader()
     async with engine_at(tmp_path / "cache") as engine:
         layer = layer_of(engine, reader, empty)

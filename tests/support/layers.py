@@ -47,6 +47,10 @@ class Blob:
         return Descriptor("application/octet-stream", Digest.of(self.content), len(self.content))
 
     @property
+    def whole(self) -> ByteRange:
+        return ByteRange(0, len(self.content))
+
+    @property
     def digest(self) -> Digest:
         return self.descriptor.digest
 
@@ -55,16 +59,17 @@ class Blob:
         return MemoryReader({self.digest: self.content}, stall_seconds=stall_seconds)
 
 
-LARGE = Blob(seeded(1, 40 * MIB + 777))  # two requests: a full lap of runs, and a short one
+LARGE = Blob(seeded(1, 20 * MIB + 777))
+TWO_LAPS = Blob(seeded(1, 40 * MIB + 777))  # two requests of a whole fetch: a full lap of runs, and a short one
 ARCHIVE = Blob(
     tar_of({"small": b"s" * 100, "large": seeded(2, 9 * MIB + 5), "middle": seeded(3, 3000), "last": seeded(4, 2 * MIB)})
 )
 
 
 @asynccontextmanager
-async def engine_at(root: Path) -> AsyncGenerator[Engine, None]:
-    """An engine over the cache at `root`; what runs in it ends with the block."""
-    cache = Cache.open(root)
+async def engine_at(root: Path, *, size_limit_bytes: int | None = None) -> AsyncGenerator[Engine, None]:
+    """An engine over the cache at `root`; what runs in it ends with the block. Two at once are as two processes."""
+    cache = Cache.open(root, size_limit_bytes=size_limit_bytes)
     try:
         async with trio.open_nursery() as nursery:
             yield Engine(nursery, cache)
@@ -73,6 +78,16 @@ async def engine_at(root: Path) -> AsyncGenerator[Engine, None]:
         cache.close()
 
 
+class Everybody:
+    """Access for a test that has one mount only."""
+
+    async def allows(self, blob: Descriptor) -> bool:
+        return True
+
+    async def earned(self, blob: Descriptor) -> None:
+        pass
+
+
 def layer_of(engine: Engine, reader: MemoryReader, blob: Blob, *, tar: bool = False) -> Layer:
     """A layer over `reader`."""
-    return Layer(engine=engine, reader=reader, blob=blob.descriptor, label="model test", tar=tar)
+    return Layer(engine=engine, reader=reader, access=Everybody(), blob=blob.descriptor, label="model test", tar=tar)

@@ -15,6 +15,8 @@ _VERBS: Final = {
     "umount": "mkfs.cli.umount",
     "ls": "mkfs.cli.ls",
     "inspect": "mkfs.cli.inspect",
+    "warmup": "mkfs.cli.warmup",
+    "cache": "mkfs.cli.cache",
     "version": "mkfs.cli.version",
 }
 EXIT_STATUS: Final = """\b

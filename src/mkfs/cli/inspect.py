@@ -2,13 +2,13 @@
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Final, final
 
 import click
 import trio
 
-from mkfs.cli.options import source_options, source_settings
+from mkfs.cli.options import offline_option, source_options
 from mkfs.cli.text import printable
 from mkfs.content.artifact import Description, describe
 from mkfs.formats.plan import PlannedLayer, RawLayer
@@ -37,10 +37,13 @@ class LayerRow:
 
 @click.command("inspect")
 @source_options
+@offline_option
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(ref: str, *, form: str, plain_http: bool, cache_dir: Path | None, config: Path | None) -> None:
+def command(*, form: str, source: SourceSettings) -> None:
     """Show digest, format, properties and layers of the artifact REF. Fetches its manifest and config only."""
-    description, rows = trio.run(_describe, source_settings(ref=ref, plain_http=plain_http, cache_dir=cache_dir, config=config))
+    description, rows = trio.run(_describe, source)
+    for notice in description.notices:
+        click.echo(notice, err=True)
     if form == "json":
         click.echo(json.dumps(_document(description, rows), indent=2))
     else:
@@ -68,12 +71,18 @@ def _document(description: Description, rows: list[LayerRow]) -> dict[str, objec
         "schema_version": SCHEMA_VERSION,
         "reference": str(description.reference),
         "digest": str(description.digest),
+        "resolved_at": _time(description.resolved_at),
         "format": description.plan.format_name,
         "properties": dict(description.plan.properties),
         "warnings": list(description.plan.warnings),
         "size_bytes": sum(row.size_bytes for row in rows),
         "layers": [asdict(row) for row in rows],
     }
+
+
+def _time(seconds: int | None) -> str | None:
+    """RFC 3339, or None: the registry was asked just now, or did not need to be."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def _print(description: Description, rows: list[LayerRow]) -> None:

@@ -3,13 +3,12 @@
 import json
 import stat
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, final
 
 import click
 import trio
 
-from mkfs.cli.options import source_options, source_settings
+from mkfs.cli.options import offline_option, source_options
 from mkfs.cli.text import printable
 from mkfs.content.artifact import Artifact, open_artifact
 from mkfs.service.opening import opening
@@ -33,11 +32,14 @@ class Row:
 
 @click.command("ls")
 @source_options
+@offline_option
 @click.option("-l", "--long", is_flag=True, help="Modes and sizes too, and what is not proven yet.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(ref: str, *, long: bool, form: str, plain_http: bool, cache_dir: Path | None, config: Path | None) -> None:
+def command(*, long: bool, form: str, source: SourceSettings) -> None:
     """List the files of the artifact REF, one path a line. Fetches headers and small layers only."""
-    reference, rows = trio.run(_list, source_settings(ref=ref, plain_http=plain_http, cache_dir=cache_dir, config=config))
+    reference, notices, rows = trio.run(_list, source)
+    for notice in notices:
+        click.echo(notice, err=True)
     if form == "json":
         click.echo(json.dumps(_document(reference, rows), indent=2))
         return
@@ -50,12 +52,13 @@ def command(ref: str, *, long: bool, form: str, plain_http: bool, cache_dir: Pat
         click.echo("?: the name and size are what unproven headers say; reading the file proves them", err=True)
 
 
-async def _list(settings: SourceSettings) -> tuple[str, list[Row]]:
+async def _list(settings: SourceSettings) -> tuple[str, tuple[str, ...], list[Row]]:
     async with opening(settings) as means:
         artifact = await open_artifact(means.engine, means.repository, means.reference)
         try:
-            name = str(means.reference.pinned(artifact.description.digest))
-            return name, [_row(artifact, path, node) for path, node in artifact.tree.walk()]
+            description = artifact.description
+            name = str(means.reference.pinned(description.digest))
+            return name, description.notices, [_row(artifact, path, node) for path, node in artifact.tree.walk()]
         finally:
             artifact.close()
 

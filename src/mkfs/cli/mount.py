@@ -7,21 +7,30 @@ from typing import Final
 import click
 
 from mkfs.cli import places
-from mkfs.cli.options import source_options, source_settings, verbosity
+from mkfs.cli.options import offline_option, reads, source_options, verbosity
 from mkfs.cli.report import fail
-from mkfs.errors import MountpointUnusable
+from mkfs.errors import MountpointUnusable, UsageError
 from mkfs.fuse import kernel
 from mkfs.service.launch import launch
 from mkfs.service.pipe import Outcome
-from mkfs.service.settings import MountSettings
+from mkfs.service.settings import MountSettings, SourceSettings
+from mkfs.units import parse_size
 
 # Long enough for a layer of some hundred GB on a fast link; an O_DIRECT read that waits can't be interrupted, so it must end by
 # itself.
 _READ_TIMEOUT_SECONDS: Final = 300.0
 
 
+def _rate(text: str) -> int:
+    rate = parse_size(text)
+    if not rate:
+        raise UsageError("a scrub of no bytes a second never ends (expected at least 1)")
+    return rate
+
+
 @click.command("mount")
 @source_options
+@offline_option
 @click.argument("directory", metavar="DIR", type=Path)  # not click.Path: that asks the file system, and a stuck one never answers
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to stderr; Ctrl-C unmounts.")
 @click.option(
@@ -44,11 +53,16 @@ _READ_TIMEOUT_SECONDS: Final = 300.0
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where the daemon logs. [default: in /var/log/mkfs or ~/.local/state/mkfs/log]",
 )
+@click.option(
+    "--scrub",
+    metavar="SIZE",
+    callback=reads(_rate),
+    help="Hash all of the cache again and again in the background, so many bytes a second (e.g. 10MiB). [default: off]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors; log warnings only.")
 def command(
-    ref: str,
-    directory: Path,
     *,
+    directory: Path,
     foreground: bool,
     allow_other: bool | None,
     uid: int | None,
@@ -56,10 +70,9 @@ def command(
     umask: str,
     read_timeout: float,
     log_file: Path | None,
+    scrub: int | None,
     quiet: bool,
-    plain_http: bool,
-    cache_dir: Path | None,
-    config: Path | None,
+    source: SourceSettings,
 ) -> None:
     r"""Mount the artifact REF read-only at DIR, which must be an empty directory.
 
@@ -71,7 +84,6 @@ def command(
       kitfs mount localhost:5000/llama:7b /mnt/llama --foreground
     """
     mask = _octal(umask)
-    source = source_settings(ref=ref, plain_http=plain_http, cache_dir=cache_dir, config=config)
     kernel.check_fuse()
     kernel.check_mountpoint(directory)
     place = kernel.resolve(directory)
@@ -86,6 +98,7 @@ def command(
         gid=os.getgid() if gid is None else gid,
         umask=mask,
         read_timeout_seconds=read_timeout,
+        scrub_bytes_per_second=scrub,
         verbosity=-1 if quiet else verbosity(click.get_current_context()),
         log_file=str(log_file.absolute()) if log_file else None,
     )

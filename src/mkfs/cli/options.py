@@ -1,21 +1,27 @@
 """Options that several verbs share, and what they come to once the environment and the config file were asked."""
 
+import functools
 import os
+import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar, cast, final
 
 import click
 
 from mkfs.cli import places
 from mkfs.cli.config import load_config
+from mkfs.errors import UsageError
 from mkfs.oci.reference import Reference
 from mkfs.registry.proxies import Proxies
 from mkfs.service.settings import SourceSettings
+from mkfs.units import parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+_PERCENT: Final = re.compile(r"([0-9]{1,2})\s*%", re.ASCII)
 _VERBOSITY = "mkfs.verbosity"  # in click's `meta`, so that no verb has to carry it
 
 
@@ -34,8 +40,90 @@ def verbosity(context: click.Context) -> int:
     return value
 
 
+def reads(parse: Callable[[str], object]) -> Callable[[click.Context, click.Parameter, str | None], object]:
+    """A callback for options whose words `parse` reads: its `UsageError` becomes click's, which names the option."""
+
+    def convert(context: click.Context, parameter: click.Parameter, value: str | None) -> object:
+        try:
+            return None if value is None else parse(value)
+        except UsageError as error:
+            raise click.BadParameter(error.what, context, parameter) from error
+
+    return convert
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MinFree:
+    """What stays free on the cache's disk: a share of its bytes and inodes, or bytes."""
+
+    ratio: float
+    size_bytes: int
+
+
+def parse_min_free(text: str) -> MinFree:
+    """`10%` or a size. Raises `UsageError`."""
+    percent = _PERCENT.fullmatch(text.strip())
+    return MinFree(int(percent[1]) / 100, 0) if percent else MinFree(0.0, parse_size(text))
+
+
+cache_dir_option = click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path),
+    envvar="MKFS_CACHE_DIR",
+    help="Where proven bytes are kept. [default: /var/cache/mkfs for root, else ~/.cache/mkfs]",
+)
+cache_limit_options = (
+    click.option(
+        "--cache-size",
+        metavar="SIZE",
+        callback=reads(parse_size),
+        envvar="MKFS_CACHE_SIZE",
+        help="What the cache may occupy, e.g. 200GiB; what was used longest ago goes first. [default: no limit but --min-free]",
+    ),
+    click.option(
+        "--min-free",
+        metavar="PERCENT|SIZE",
+        callback=reads(parse_min_free),
+        envvar="MKFS_MIN_FREE",
+        default="10%",
+        show_default=True,
+        help="What the cache leaves free on its disk, of bytes and inodes (10%) or of bytes (50GiB).",
+    ),
+)
+
+
 def source_options(function: F) -> F:
-    """REF and everything that says where it comes from; see `source_settings`."""
+    """REF and everything that says where it comes from and what is kept of it; `function` gets it as `source`.
+
+    Calling the command raises `BadReference`, `UsageError` for what click cannot judge.
+    """
+
+    @functools.wraps(function)
+    def with_source(
+        *,
+        ref: str,
+        plain_http: bool,
+        cache_dir: Path | None,
+        cache_size: int | None,
+        min_free: MinFree,
+        config: Path | None,
+        **others: object,
+    ) -> object:
+        read = load_config(config, places.config_files(os.environ))
+        source = SourceSettings(
+            reference=str(Reference.parse(ref, read.alias)),
+            cache_dir=str((cache_dir or places.cache_directory(os.environ)).absolute()),
+            credentials_file=str(places.docker_config(os.environ).absolute()),
+            plain_http=plain_http,
+            cache_size_bytes=cache_size,
+            min_free_ratio=min_free.ratio,
+            min_free_bytes=min_free.size_bytes,
+            proxies=Proxies.from_environment(os.environ),
+        )
+        return function(source=source, **others)
+
+    decorated = with_source
     for decorate in reversed(
         (
             click.argument("ref"),
@@ -45,12 +133,8 @@ def source_options(function: F) -> F:
                 envvar="MKFS_PLAIN_HTTP",
                 help="Talk HTTP to the registry. Loopback hosts need no flag.",
             ),
-            click.option(
-                "--cache-dir",
-                type=click.Path(path_type=Path),
-                envvar="MKFS_CACHE_DIR",
-                help="Where proven bytes are kept. [default: /var/cache/mkfs for root, else ~/.cache/mkfs]",
-            ),
+            cache_dir_option,
+            *cache_limit_options,
             click.option(
                 "--config",
                 type=click.Path(path_type=Path, dir_okay=False),
@@ -60,18 +144,21 @@ def source_options(function: F) -> F:
             verbosity_option,
         )
     ):
-        function = decorate(function)
-    return function
+        decorated = decorate(decorated)
+    return cast(F, decorated)
 
 
-def source_settings(*, ref: str, plain_http: bool, cache_dir: Path | None, config: Path | None) -> SourceSettings:
-    """The settings of the options above. Raises `BadReference`, `UsageError`."""
-    read = load_config(config, places.config_files(os.environ))
-    reference = Reference.parse(ref, read.alias)
-    return SourceSettings(
-        reference=str(reference),
-        cache_dir=str((cache_dir or places.cache_directory(os.environ)).absolute()),
-        credentials_file=str(places.docker_config(os.environ).absolute()),
-        plain_http=plain_http,
-        proxies=Proxies.from_environment(os.environ),
+def offline_option(function: F) -> F:
+    """`--offline`, for verbs with `source_options`, below these: `source` says whether it was given."""
+
+    @functools.wraps(function)
+    def with_offline(*, source: SourceSettings, offline: bool, **others: object) -> object:
+        return function(source=replace(source, offline=offline), **others)
+
+    decorate = click.option(
+        "--offline",
+        is_flag=True,
+        envvar="MKFS_OFFLINE",
+        help="Ask nobody: all of it must be in the cache, and a tag means what it meant when it was asked for last.",
     )
+    return cast(F, decorate(with_offline))

@@ -9,7 +9,7 @@ import click
 
 from mkfs.cli.options import verbosity
 from mkfs.errors import MkfsError, NotAuthorised
-from mkfs.service.failures import sole
+from mkfs.service.failures import is_interrupt, sole
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 PIPE_CLOSED: Final = 141  # 128 + SIGPIPE
@@ -35,12 +35,12 @@ def reported(command: click.Command) -> click.Command:
             raise
         except (click.ClickException, click.Abort):
             raise
-        except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
         except BrokenPipeError:  # `kitfs ls … | head`: whoever read has enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(PIPE_CLOSED)
         except BaseException as error:
+            if is_interrupt(error):
+                sys.exit(INTERRUPTED)
             if isinstance(error, SystemExit) or verbosity(context) > 1:
                 raise
             known = sole(error)

@@ -13,10 +13,10 @@ from mkfs import formats
 from mkfs.archive.entry import Table
 from mkfs.content.engine import Engine
 from mkfs.content.layer import Layer
+from mkfs.content.source import Source
 from mkfs.content.together import all_done
 from mkfs.errors import IntegrityError, Unsupported
 from mkfs.formats.plan import Documents, Plan, PlannedLayer, RawLayer, TarLayer
-from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.oci.manifest import Index, Manifest, decode_manifest
 from mkfs.oci.reference import Reference
@@ -37,12 +37,18 @@ WORTH_A_NOTICE_BYTES: Final = GIB
 @final
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What the documents of an artifact say; no layer was touched. `digest` is computed from the manifest's bytes."""
+    """What the documents of an artifact say; no layer was touched. `digest` is computed from the manifest's bytes.
+
+    `resolved_at` (seconds since the epoch) says when the registry was asked what the tag means, where that is not now; `notices`
+    says so to a person.
+    """
 
     reference: Reference
     digest: Digest
     manifest: Manifest
     plan: Plan
+    resolved_at: int | None = None
+    notices: tuple[str, ...] = ()
 
 
 @final
@@ -61,46 +67,50 @@ class Artifact:
             layer.close()
 
 
-async def describe(engine: Engine, repository: Repository, reference: Reference) -> Description:
-    """Resolves and plans. Raises `NotFound`, `NotAuthorised`, `Unreachable`, `Mismatch`, `BadDocument`, `Unsupported`."""
-    resolved = await repository.resolve(reference)
+async def describe(engine: Engine, repository: Repository | None, reference: Reference) -> Description:
+    """Resolves and plans; without a `repository` from the cache alone, and nothing is asked.
+
+    Raises `NotFound`, `NotAuthorised`, `Unreachable`, `Mismatch`, `BadDocument`, `Unsupported`.
+    """
+    return await _describe(Source(engine, repository, reference))
+
+
+async def _describe(source: Source) -> Description:
+    resolved = await source.resolve()
     manifest = decode_manifest(resolved.data, resolved.media_type)
     if isinstance(manifest, Index):
         raise Unsupported(
-            f"{reference} is an index of {len(manifest.manifests)} manifests, not one artifact",
+            f"{source.reference} is an index of {len(manifest.manifests)} manifests, not one artifact",
             str(resolved.digest),
             "name one of its manifests by digest: " + ", ".join(str(each.digest) for each in manifest.manifests[:3]),
         )
     blobs: dict[Digest, bytes] = {}
     while not isinstance(answer := formats.plan(Documents(manifest, blobs)), Plan):
-        blobs[answer.descriptor.digest] = await _document(engine, repository, answer.descriptor)
+        blobs[answer.descriptor.digest] = await source.document(answer.descriptor)
     for warning in answer.warnings:
-        log.info("%s: %s", reference, warning)
-    return Description(reference, resolved.digest, manifest, answer)
+        log.info("%s: %s", source.reference, warning)
+    await source.remember(resolved)
+    return Description(source.reference, resolved.digest, manifest, answer, source.resolved_at, source.notices)
 
 
-async def _document(engine: Engine, repository: Repository, blob: Descriptor) -> bytes:
-    proven = await engine.on_disk(engine.cache.document, blob)
-    if proven is None:
-        proven = await repository.read_blob(blob)
-        await engine.on_disk(engine.cache.keep_document, proven)
-    return proven.data
-
-
-async def open_artifact(engine: Engine, repository: Repository, reference: Reference) -> Artifact:
+async def open_artifact(engine: Engine, repository: Repository | None, reference: Reference) -> Artifact:
     """Everything needed to show the artifact as a directory. Raises what `describe` raises, and `BadArchive`, `CacheUnusable`.
 
-    A layer whose bytes are wrong does not fail this, as long as its headers can be read: its files answer with the error.
+    A layer whose bytes are wrong does not fail this, as long as its headers can be read: its files answer with the error. Without
+    a `repository`, or where it is gone and `reference` has a digest, all layers must be in the cache.
     """
-    description = await describe(engine, repository, reference)
+    source = Source(engine, repository, reference)
+    description = await _describe(source)
     plan = description.plan
-    layers = _layers(engine, repository, plan)
+    layers = _layers(engine, source, plan)
     distinct = tuple(dict.fromkeys(layers))
     await all_done(layer.open for layer in distinct)
+    if not source.asking and (lacking := [layer.label for layer in distinct if not await layer.is_complete()]):
+        raise source.missing(f"{len(lacking)} of {len(distinct)} layers ({lacking[0]}{', …' if lacking[1:] else ''})")
     room = SMALL_LAYERS_BYTES
     early: set[Layer] = set()
     for layer in distinct:
-        if not layer.published and layer.blob.size_bytes <= min(SMALL_LAYER_BYTES, room):
+        if not layer.proven and layer.blob.size_bytes <= min(SMALL_LAYER_BYTES, room):
             room -= layer.blob.size_bytes
             early.add(layer)
     tables: dict[Layer, Table | None] = {}
@@ -115,10 +125,10 @@ async def open_artifact(engine: Engine, repository: Repository, reference: Refer
 
     await all_done(partial(learn, layer) for layer in distinct)
     tree = build(plan, [tables[layer] for layer in layers])
-    return Artifact(description, tree, layers, _notices(distinct))
+    return Artifact(description, tree, layers, description.notices + _notices(distinct))
 
 
-def _layers(engine: Engine, repository: Repository, plan: Plan) -> tuple[Layer, ...]:
+def _layers(engine: Engine, source: Source, plan: Plan) -> tuple[Layer, ...]:
     """One `Layer` per distinct bytes and reading; a kit may name the same bytes several times."""
     known: dict[tuple[Digest, int, bool], Layer] = {}
     layers: list[Layer] = []
@@ -126,7 +136,8 @@ def _layers(engine: Engine, repository: Repository, plan: Plan) -> tuple[Layer, 
         tar = isinstance(planned.reading, TarLayer)
         key = (planned.descriptor.digest, planned.descriptor.size_bytes, tar)
         if key not in known:
-            known[key] = Layer(engine=engine, reader=repository, blob=planned.descriptor, label=_label(planned), tar=tar)
+            blob, label = planned.descriptor, _label(planned)
+            known[key] = Layer(engine=engine, reader=source, access=source, blob=blob, label=label, tar=tar)
         layers.append(known[key])
     return tuple(layers)
 
@@ -139,7 +150,7 @@ def _label(planned: PlannedLayer) -> str:
 
 
 def _notices(layers: tuple[Layer, ...]) -> tuple[str, ...]:
-    large = [layer for layer in layers if not layer.published and layer.blob.size_bytes > WORTH_A_NOTICE_BYTES]
+    large = [layer for layer in layers if not layer.proven and layer.blob.size_bytes > WORTH_A_NOTICE_BYTES]
     return tuple(
         f"{layer.label} is one layer of {format_size(layer.blob.size_bytes)}: its first read waits until all of it is proven"
         for layer in large

@@ -1,4 +1,4 @@
-"""What all layers of one mount share: the nursery their work runs in, buffers, threads, the cache.
+"""What all layers of one mount share: the nursery their work runs in, buffers, memory, threads, the cache.
 
 Threads: hashing and disk only. Both are limited apart, so that a slow disk does not keep bytes from being hashed.
 """
@@ -10,8 +10,10 @@ from typing import Final, ParamSpec, TypeVar, final
 
 import trio
 
+from mkfs.cache.hot import HotChunks
 from mkfs.cache.store import Cache
 from mkfs.content.buffers import Buffers
+from mkfs.units import MIB
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,16 +22,21 @@ T = TypeVar("T")
 DISK_THREADS: Final = 16
 # Hashing wants cores: one thread more than there are, so that one may wait for its write while the others hash.
 HASH_THREADS: Final = (os.cpu_count() or 1) + 1
+# Chunks that the cache has no room for: one for each of 32 readers. A reader that goes on in its chunk finds it here.
+MEMORY_BYTES: Final = 32 * MIB
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Engine:
-    """The shared means. Lives as long as its nursery; cancelling that ends all work under way."""
+    """The shared means. Lives as long as its nursery; cancelling that ends all work under way. `memory` keeps chunks that the cache
+    cannot.
+    """
 
     nursery: trio.Nursery
     cache: Cache
     buffers: Buffers = field(default_factory=Buffers)
+    memory: HotChunks = field(default_factory=lambda: HotChunks(MEMORY_BYTES))
     _disk: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(DISK_THREADS))
     _hash: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(HASH_THREADS))
 

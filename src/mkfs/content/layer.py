@@ -1,44 +1,48 @@
 """One layer of an artifact: every read of it is answered from proven bytes.
 
-Theory. A layer is *published* (its bytes are in the cache, each chunk checked against its index before it is handed out) or it is
-not. Published: a read comes from memory at once, or a thread reads and hashes the chunks concerned. Not published: the first read
-starts one flight that fetches the whole layer, proves it and publishes it; all readers wait for that flight. A reader that leaves
-does not stop it while others wait.
+Theory. A layer is *published*: all of its bytes are in the cache, each chunk checked against the chunk index before it is handed
+out. Or it is read *by chunks*: its chunk index is known from an earlier proof, so only the chunks that are wanted are fetched; they
+stay in the cache, or in bounded memory where the cache has no room (`content.chunks`). Or *nothing* is known: the first read starts
+one flight that proves the layer whole, in turns with other processes; all readers wait for that flight, and a reader that leaves
+does not stop it while others wait. With room in the cache that ends published, else by chunks: a layer larger than the cache is
+read in two passes. Damage on our own disk turns published into by chunks, as does finding at `open` that the bytes were evicted.
 
-A mismatch is a verdict on a fetch, never on the layer: the layer is fetched once more past all caches; if that is wrong too, reads
-fail at once until the verdict's time is over, and then the registry gets another chance. Bytes on our own disk that
-went bad are dropped and fetched again.
+A mismatch is a verdict on a fetch, never on the layer: the layer (or the chunk) is fetched once more past all caches; if that is
+wrong too, reads fail at once until the verdict's time is over, and then the registry gets another chance.
 
-Atomic between checkpoints: `_stored`, `_verdict` and `_contradiction` change whole and only in `_prove`, `_adopt` and `_damaged`.
+Atomic between checkpoints: `_stored` and `_chunks` change together (in `_adopt`, `_damaged` and `_ranges_ignored`), and never are
+both set. `_verdict` and `_contradiction` change whole.
 """
 
 import copy
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, final
+from typing import final
 
 import trio
 
 from mkfs.archive.entry import Table
 from mkfs.cache.stored import Damaged, StoredLayer
+from mkfs.content.access import LayerAccess
+from mkfs.content.chunks import ChunkFetch, ChunkStatistics
 from mkfs.content.engine import Engine
 from mkfs.content.flights import Flights
 from mkfs.content.patience import Verdict
+from mkfs.content.proving import Prover
 from mkfs.content.reads import Buffer
 from mkfs.content.receive import RangesIgnored
-from mkfs.content.tables import fetch_table, stored_table
-from mkfs.content.whole import WholeFetch
+from mkfs.content.shortage import Shortage
+from mkfs.content.tables import fetch_table, proven_table
+from mkfs.content.turns import showing, take_turn
 from mkfs.errors import BadArchive, IntegrityError, Mismatch
 from mkfs.oci.descriptor import Descriptor
+from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import Grid, grid_of
 from mkfs.ranges import ByteRange
 from mkfs.registry.ranges import RangeReader
-from mkfs.units import format_duration, format_size
 
 log = logging.getLogger(__name__)
-
-# How often a log line says who waits for what while a layer is being proven.
-NARRATION_SECONDS: Final = 10.0
 
 
 @final
@@ -48,40 +52,55 @@ class LayerStatistics:
 
     published: bool
     provisional: bool  # its table came from headers that nothing proves yet
-    received_bytes: int  # of the fetch under way
-    waiting: int  # reads that wait for that fetch
+    received_bytes: int  # of the whole fetch under way
+    waiting: int  # tasks that wait for it, or for chunks
     fetches: int  # whole fetches begun by this process
     refetched_chunks: int  # local damage found
+    refusals: int  # how often the cache had no room for it, or failed
+    chunks: ChunkStatistics | None  # of a layer that is read by chunks
 
 
 @final
 class Layer:
     """Proven reads of one layer, `content.reads.LayerReads`."""
 
-    def __init__(self, *, engine: Engine, reader: RangeReader, blob: Descriptor, label: str, tar: bool) -> None:
+    def __init__(
+        self, *, engine: Engine, reader: RangeReader, access: LayerAccess, blob: Descriptor, label: str, tar: bool
+    ) -> None:
         self.blob, self.label = blob, label
-        self._engine, self._reader, self._tar = engine, reader, tar
+        self._engine, self._reader, self._access, self._tar = engine, reader, access, tar
         self._table: Table | None = None
         self._stored: StoredLayer | None = None
+        self._chunks: ChunkFetch | None = None
+        self._index: ChunkIndex | None = None  # what is left of a published layer that was damaged
+        self._whole_only = False  # a server that ignores ranges gives no chunks
+        self._must_keep = False  # somebody wants it in the cache, not only read
         self._verdict: Verdict | None = None
         self._contradiction: IntegrityError | None = None
         self._proofs: Flights[None, None] = Flights(engine.nursery)
-        self._fetch: WholeFetch | None = None
-        self._fetches = self._damages = 0
+        self._shortage = Shortage(label)
+        self._prover = Prover(
+            engine=engine,
+            reader=reader,
+            blob=blob,
+            label=label,
+            tar=tar,
+            shortage=self._shortage,
+            waiting=lambda: self._proofs.statistics().waiting,
+        )
+        self._damages = 0
 
     # --- mount time
 
     async def open(self) -> None:
-        """Takes what the cache has. Call once, before anything else."""
-        stored = await self._engine.on_disk(self._engine.cache.layer, self.blob.digest)
-        if stored is not None:
-            table = stored.index.table
-            if self._tar and table is None:  # cached for an artifact that has the same bytes as a plain file
-                table = await self._engine.on_disk(stored_table, stored)
-            self._stored, self._table = stored, table
+        """Takes what the cache has and may serve to this mount. Call once, before anything else."""
+        try:
+            await self._take_cached()
+        except BadArchive as error:
+            raise self._named(error) from error
 
     async def table(self) -> Table | None:
-        """The layer's entries: proven if it is published, else as its headers say; None for a raw layer.
+        """The layer's entries: proven if its chunk index is known, else as its headers say; None for a raw layer.
 
         Fetches headers, or the whole layer from a server that ignores ranges.
         """
@@ -96,48 +115,87 @@ class Layer:
 
     @property
     def published(self) -> bool:
-        """Whether reads come from the cache."""
+        """Whether all of it is in the cache, so that reads need no registry."""
         return self._stored is not None
+
+    @property
+    def proven(self) -> bool:
+        """Whether its chunk index is known, so that no read waits for a proof of the whole."""
+        return self._stored is not None or self._chunks is not None
 
     @property
     def provisional(self) -> bool:
         """Whether names, modes and sizes rest on headers that nothing proves yet."""
-        return self._tar and self._stored is None
+        return self._tar and not self.proven
 
     async def prove(self) -> None:
-        """Returns when the layer is published. Raises what a read would raise."""
-        while self._stored is None:
+        """Returns when the layer is proven. Raises what a read would raise."""
+        while not self.proven:
             self._refuse_if_judged()
             await self._proofs.join(None, self._prove)
+
+    async def is_complete(self) -> bool:
+        """Whether every byte of it is in the cache now, as far as is known without reading them."""
+        return self.published or (self._chunks is not None and await self._chunks.is_complete())
+
+    async def fill(self) -> None:
+        """Returns when every byte of it is in the cache.
+
+        Raises what a read would raise, and `CacheUnusable` where there is no room, before the first byte if that can be known.
+        """
+        self._must_keep = True
+        while not await self.is_complete():
+            await self.prove()
+            if self._chunks is not None:
+                chunks = self._chunks
+                try:
+                    await chunks.fill()
+                except RangesIgnored:
+                    self._ranges_ignored(chunks)
+                else:
+                    return
 
     # --- reads
 
     def read_now(self, wanted: ByteRange) -> Buffer | None:
         """See `LayerReads`."""
-        if self._stored is None or self._contradiction is not None:
+        if self._contradiction is not None:
             return None
-        return self._stored.read_now(wanted)
+        if self._stored is not None:
+            return self._stored.read_now(wanted)
+        return None if self._chunks is None else self._chunks.read_now(wanted)
 
     async def read(self, wanted: ByteRange) -> Buffer:
         """See `LayerReads`."""
         while True:
             await self.prove()
             self._refuse_if_judged()
-            stored = self._stored
-            if stored is None:
-                continue  # evicted or found damaged between two checkpoints
-            try:
-                return await self._engine.on_disk(stored.read, wanted)
-            except Damaged as error:
-                await self._damaged(stored, error)
+            stored, chunks = self._stored, self._chunks  # both None: found damaged between two checkpoints
+            if stored is not None:
+                try:
+                    return await self._engine.on_disk(stored.read, wanted)
+                except Damaged as error:
+                    await self._damaged(stored, error)
+            elif chunks is not None:
+                try:
+                    return await chunks.read(wanted)
+                except RangesIgnored:
+                    self._ranges_ignored(chunks)
 
     async def _damaged(self, stored: StoredLayer, error: Damaged) -> None:
-        if self._stored is not stored:
-            return  # another read found it first
-        self._stored = None
+        if self._stored is stored:  # else another read found it first
+            self._stored, self._index = None, stored.index
+            await self._drop(stored, error)
+
+    async def _drop(self, stored: StoredLayer, error: Damaged) -> None:
         self._damages += 1
         log.warning("cached bytes of %s are damaged and will be fetched again: %s", self.label, error)
         await self._engine.on_disk(self._engine.cache.drop, self.blob.digest, stored)
+
+    def _ranges_ignored(self, chunks: ChunkFetch) -> None:
+        if self._chunks is chunks:
+            log.info("the registry ignores ranges: %s is fetched whole", self.label)
+            self._chunks, self._whole_only = None, True
 
     # --- proof
 
@@ -149,34 +207,22 @@ class Layer:
             raise copy.copy(verdict.error) from verdict.error
 
     async def _prove(self) -> None:
-        """Fetches, proves and publishes: twice if need be, the second time past all caches."""
-        first = await self._try(fresh=False)
-        if isinstance(first, WholeFetch):
-            log.warning("%s does not match its digest; fetching it again past all caches", self.label)
-            second = await self._try(fresh=True)
-            if isinstance(second, WholeFetch):
-                error = self._evidence(first, second)
-                self._verdict = Verdict.after(self._verdict, error, trio.current_time())
-                log.error("%s: %s (%s)", self.label, error.what, error.where)
-                raise error
-        self._verdict = None
-
-    async def _try(self, *, fresh: bool) -> WholeFetch | None:
-        """One fetch. None when it is published; the fetch, as evidence, when its bytes were wrong."""
+        """Makes reads possible: by what is known, by what another process has proven meanwhile, or by a fetch of our own."""
+        if self._index is not None and not self._whole_only:
+            await self._take(self._index)
+            return
         engine = self._engine
-        grid = self._grid()
-        staging = await engine.on_disk(engine.cache.stage, self.blob, grid)
-        fetch = WholeFetch(
-            engine=engine, reader=self._reader, blob=self.blob, grid=grid, staging=staging, tar=self._tar, fresh=fresh
-        )
-        self._fetch, self._fetches = fetch, self._fetches + 1
-        started, narration = trio.current_time(), trio.CancelScope()
-        engine.nursery.start_soon(self._narrate, narration, fetch, started)
+        lock = await engine.on_disk(engine.cache.lock, self.blob.digest)
         try:
-            index = await fetch.run()
-            self._adopt(await engine.on_disk(staging.publish, index))
-        except Mismatch:
-            return fetch
+            await take_turn(engine, lock, None, self.label)
+            if not await self._take_cached():
+                with showing(engine, lock, (None,), lambda: self._prover.received_bytes):
+                    found = await self._prover.prove(self._grid(), must_keep=self._must_keep or self._whole_only)
+                    await self._take(found)
+                await self._access.earned(self.blob)
+        except Mismatch as error:
+            self._verdict = Verdict.after(self._verdict, error, trio.current_time())
+            raise
         except BadArchive as error:
             named = self._named(error)
             if self._table is not None:  # its headers looked like an archive: a verdict on what was shown, and for good
@@ -185,14 +231,64 @@ class Layer:
                 )
             raise named from error
         finally:
-            narration.cancel()
-            self._fetch = None
-            with trio.CancelScope(shield=True):
-                await engine.on_disk(staging.discard)
-        log.info(
-            "proved %s: %s in %s", self.label, format_size(self.blob.size_bytes), format_duration(trio.current_time() - started)
+            lock.release_layer()
+        self._verdict = None
+
+    async def _take_cached(self) -> bool:
+        """Takes what the cache has and may serve to this mount; whether there was anything."""
+        found = await self._engine.on_disk(self._find)
+        if found is None:
+            return False
+        stored, index = (found, found.index) if isinstance(found, StoredLayer) else (None, found)
+        if index.grid.size_bytes != self.blob.size_bytes or not await self._access.allows(self.blob):
+            if stored is not None:
+                stored.close()
+            return False
+        try:
+            try:
+                await self._take(found)
+            except Damaged as error:
+                if stored is None:
+                    raise
+                await self._drop(stored, error)
+                await self._take(index)
+        except RangesIgnored:
+            self._whole_only = True
+            return False
+        return True
+
+    def _find(self) -> StoredLayer | ChunkIndex | None:
+        cache, digest = self._engine.cache, self.blob.digest
+        return cache.layer(digest) or (None if self._whole_only else cache.index(digest))
+
+    async def _take(self, found: StoredLayer | ChunkIndex) -> None:
+        """Reads come from `found` from now on. Raises `BadArchive`, and what reading its headers raises, if it has no table."""
+        if isinstance(found, StoredLayer):
+            stored = found
+            table = await self._proven_table(stored.index, lambda wanted: self._engine.on_disk(stored.read, wanted))
+            self._adopt(stored, None, table)
+            return
+        chunks = await ChunkFetch.open(
+            engine=self._engine, reader=self._reader, blob=self.blob, index=found, label=self.label, shortage=self._shortage
         )
-        return None
+        self._adopt(None, chunks, await self._proven_table(found, chunks.read))
+
+    async def _proven_table(self, index: ChunkIndex, read: Callable[[ByteRange], Awaitable[Buffer]]) -> Table | None:
+        if not self._tar or index.table is not None:
+            return index.table
+        return await proven_table(read, index)  # it was proven for an artifact that has the same bytes as a plain file
+
+    def _adopt(self, stored: StoredLayer | None, chunks: ChunkFetch | None, table: Table | None) -> None:
+        self._stored, self._chunks = stored, chunks
+        if self._tar and self._table is None:
+            self._table = table
+        elif self._tar and table != self._table:
+            self._contradiction = IntegrityError(
+                "names or sizes shown at mount are not what the layer proves",
+                f"{self.label}, layer {self.blob.digest}",
+                "unmount and mount again: the proven names are in the cache now",
+            )
+            log.error("%s: %s", self.label, self._contradiction.what)
 
     def _named(self, error: BadArchive) -> BadArchive:
         return BadArchive(error.what, f"{self.label}, {error.where}", error.hint)
@@ -202,54 +298,24 @@ class Layer:
             return grid_of((), self.blob.size_bytes)
         return grid_of(self._table if self._tar else None, self.blob.size_bytes)
 
-    def _adopt(self, stored: StoredLayer) -> None:
-        self._stored = stored
-        if self._tar and self._table is None:
-            self._table = stored.index.table
-        elif self._tar and stored.index.table != self._table:
-            self._contradiction = IntegrityError(
-                "names or sizes shown at mount are not what the layer proves",
-                f"{self.label}, layer {self.blob.digest}",
-                "unmount and mount again: the proven names are in the cache now",
-            )
-            log.error("%s: %s", self.label, self._contradiction.what)
-
-    def _evidence(self, first: WholeFetch, second: WholeFetch) -> Mismatch:
-        hosts = ", ".join(sorted(first.hosts | second.hosts)) or "the registry"
-        differ = first.differing(second)
-        ranges = f"two fetches differ within bytes {differ}" if differ else "two fetches brought the same wrong bytes"
-        return Mismatch(
-            f"layer {self.blob.digest} does not match its digest: {ranges}",
-            f"{self.label}, from {hosts}",
-            "the registry's copy is damaged: push the artifact again; reads are tried again after a minute",
-        )
-
-    async def _narrate(self, narration: trio.CancelScope, fetch: WholeFetch, started: float) -> None:
-        with narration:
-            while True:
-                await trio.sleep(NARRATION_SECONDS)
-                log.info(
-                    "%d reads wait for %s: %s of %s fetched, %s/s",
-                    self._proofs.statistics().waiting,
-                    self.label,
-                    format_size(fetch.received_bytes),
-                    format_size(self.blob.size_bytes),
-                    format_size(int(fetch.received_bytes / (trio.current_time() - started))),
-                )
-
     def statistics(self) -> LayerStatistics:
         """A snapshot; cheap enough for every poll."""
+        chunks = None if self._chunks is None else self._chunks.statistics()
         return LayerStatistics(
             published=self._stored is not None,
             provisional=self.provisional,
-            received_bytes=self._fetch.received_bytes if self._fetch else 0,
-            waiting=self._proofs.statistics().waiting,
-            fetches=self._fetches,
-            refetched_chunks=self._damages,
+            received_bytes=self._prover.received_bytes,
+            waiting=self._proofs.statistics().waiting + (chunks.waiting if chunks else 0),
+            fetches=self._prover.fetches,
+            refetched_chunks=self._damages + (chunks.damages if chunks else 0),
+            refusals=self._shortage.count,
+            chunks=chunks,
         )
 
     def close(self) -> None:
         """Lets go of the cache's files. Reads afterwards start anew."""
         if self._stored is not None:
             self._stored.close()
-            self._stored = None
+        if self._chunks is not None:
+            self._chunks.close()
+        self._stored = self._chunks = None

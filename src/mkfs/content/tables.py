@@ -1,14 +1,16 @@
-"""The table of an uncompressed tar: from its headers at the registry (provisional), or from its published bytes (proven)."""
+"""The table of an uncompressed tar: from its headers at the registry (provisional), or from bytes under a chunk index (proven)."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from mkfs.archive.entry import Table
 from mkfs.archive.tar import TarScanner
 from mkfs.archive.windows import TAIL_BYTES, next_window
-from mkfs.cache.stored import StoredLayer
+from mkfs.content.reads import Buffer
 from mkfs.content.receive import IMPATIENT_SECONDS, receive
 from mkfs.content.together import all_done
 from mkfs.oci.descriptor import Descriptor
+from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.ranges import ByteRange
 from mkfs.registry.ranges import RangeReader
 
@@ -47,12 +49,12 @@ async def fetch_table(reader: RangeReader, blob: Descriptor) -> Table:
     return scanner.table()
 
 
-def stored_table(stored: StoredLayer) -> Table:
-    """The table of published bytes, each chunk of them checked. Blocking: for a thread. Raises `BadArchive`, `Damaged`."""
-    size_bytes = stored.index.grid.size_bytes
-    scanner = TarScanner(size_bytes, f"layer {stored.index.layer}")
+async def proven_table(read: Callable[[ByteRange], Awaitable[Buffer]], index: ChunkIndex) -> Table:
+    """The table of a layer by `read`, which gives proven bytes of it. Raises `BadArchive`, and what `read` raises."""
+    size_bytes = index.grid.size_bytes
+    scanner = TarScanner(size_bytes, f"layer {index.layer}")
     window: ByteRange | None = None
     while scanner.wants is not None:
         window = next_window(scanner.wants, size_bytes, window)
-        scanner.feed(window.start, bytes(stored.read(window)))
+        scanner.feed(window.start, bytes(await read(window)))
     return scanner.table()

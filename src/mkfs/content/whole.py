@@ -6,6 +6,9 @@ taken and its bytes written to staging, both from that buffer. The *frontier* is
 digest; that hash must go in order, so a run that arrived early waits in its buffer. Only when every byte passed the frontier and
 the digest matched is there a chunk index, and only with it can anything be published. Nothing that was fetched is readable before.
 
+Without a staging the bytes are hashed and forgotten: what remains is the chunk index, under which the layer can then be read chunk
+by chunk. A staging that fails on the way makes no difference: the fetch goes on without it.
+
 Atomic between checkpoints: a run is in exactly one place: not begun, with a stream, in `_arrived`, or behind the frontier; its
 buffer is borrowed exactly while it is in the middle two. One drain runs at a time (`_draining`).
 
@@ -27,7 +30,7 @@ from mkfs.content.buffers import RANGE_BYTES
 from mkfs.content.engine import Engine
 from mkfs.content.patience import Patience
 from mkfs.content.receive import RangesIgnored, pause
-from mkfs.errors import BadArchive, MkfsError, Unreachable
+from mkfs.errors import BadArchive, CacheUnusable, MkfsError, Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Verifier
 from mkfs.proof.chunk_index import DIGEST_BYTES, ChunkIndex, digests_of
@@ -95,14 +98,23 @@ class _Lap:
 @final
 class WholeFetch:
     """One try to fetch and prove a layer. `run` once; afterwards `digests` and `hosts` tell what came, right or wrong
-    (evidence).
+    (evidence), and `unstaged` why its bytes are not in `staging`, if they are not.
     """
 
     def __init__(
-        self, *, engine: Engine, reader: RangeReader, blob: Descriptor, grid: Grid, staging: Staging, tar: bool, fresh: bool
+        self,
+        *,
+        engine: Engine,
+        reader: RangeReader,
+        blob: Descriptor,
+        grid: Grid,
+        staging: Staging | None,
+        tar: bool,
+        fresh: bool,
     ) -> None:
         self._engine, self._reader, self._blob, self._grid, self._staging = engine, reader, blob, grid, staging
         self._tar, self._fresh = tar, fresh
+        self.unstaged: CacheUnusable | None = None
         self.digests = bytearray(grid.count * DIGEST_BYTES)
         self.received_bytes = 0
         self.hosts: set[str] = set()
@@ -119,11 +131,10 @@ class WholeFetch:
         self._failure: Exception | None = None
 
     async def run(self) -> ChunkIndex:
-        """The layer's index, with its table, when every byte is staged and the digest matched.
+        """The layer's index, with its table, when every byte was staged (but see `unstaged`) and the digest matched.
 
-        Raises `Mismatch` when the bytes are wrong, `BadArchive` when they are right but no tar, `Unreachable` when nothing came
-        for too long, `NotFound`, `NotAuthorised`, `CacheUnusable`. Cancelling gives all buffers back; the staging is the
-        caller's to discard.
+        Raises `Mismatch` when the bytes are wrong, `BadArchive` when they are right but no tar, `Unreachable` when nothing came for
+        too long, `NotFound`, `NotAuthorised`. Cancelling gives all buffers back; the staging is the caller's to discard.
         """
         try:
             await self._together(STREAMS, LAP_RUNS)
@@ -217,7 +228,11 @@ class WholeFetch:
             with memoryview(buffer)[: run.bytes.length] as data:
                 start = run.chunks.start * DIGEST_BYTES
                 self.digests[start : start + len(run.chunks) * DIGEST_BYTES] = digests_of(self._grid, run.chunks, data)
-                self._staging.write(run.bytes.start, data)
+                if self._staging is not None and self.unstaged is None:
+                    try:
+                        self._staging.write(run.bytes.start, data)
+                    except CacheUnusable as error:
+                        self.unstaged = error
 
         await self._engine.hashing(settle)
 

@@ -11,13 +11,15 @@ from typing import Final
 
 import trio
 
+from mkfs.cache.store import Cache
 from mkfs.content.artifact import Artifact, open_artifact
 from mkfs.errors import MkfsError
 from mkfs.fuse.session import MountOptions, Session, mount
 from mkfs.service import logs
-from mkfs.service.failures import sole
+from mkfs.service.failures import is_interrupt, sole
 from mkfs.service.opening import opening
 from mkfs.service.pipe import Outcome
+from mkfs.service.scrubbing import scrub_slowly
 from mkfs.service.settings import MountSettings
 from mkfs.units import MIB
 from mkfs.vfs.attributes import Ownership
@@ -55,7 +57,7 @@ def run(settings: MountSettings, announce: Callable[[Outcome], None]) -> int:
     except BaseException as error:
         known = sole(error)
         if known is None:
-            if isinstance(error, KeyboardInterrupt):
+            if is_interrupt(error):
                 announce_once(Outcome(128 + signal.SIGINT, ("interrupted",)))
                 return 128 + signal.SIGINT
             log.exception("unexpected error: this is a defect")
@@ -88,12 +90,12 @@ async def _serve(settings: MountSettings, announce: Callable[[Outcome], None]) -
     async with opening(settings.source) as means:
         artifact = await open_artifact(means.engine, means.repository, means.reference)
         try:
-            await _show(artifact, settings, announce)
+            await _show(artifact, means.engine.cache, settings, announce)
         finally:
             artifact.close()
 
 
-async def _show(artifact: Artifact, settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
+async def _show(artifact: Artifact, cache: Cache, settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
     description = artifact.description
     name = str(description.reference.pinned(description.digest))
     forest = Forest()
@@ -118,6 +120,8 @@ async def _show(artifact: Artifact, settings: MountSettings, announce: Callable[
 
                 nursery.start_soon(stop_when_told)
                 await nursery.start(serve)
+                if settings.scrub_bytes_per_second is not None:
+                    nursery.start_soon(scrub_slowly, cache, settings.scrub_bytes_per_second)
                 log.info("mounted %s at %s, pid %d", name, settings.mountpoint, os.getpid())
                 try:
                     announce(Outcome(0, (f"{name} mounted at {settings.mountpoint}", *artifact.notices)))

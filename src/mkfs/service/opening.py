@@ -20,11 +20,21 @@ from mkfs.service.settings import SourceSettings
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Means:
-    """What `content.artifact` asks for."""
+    """What `content.artifact` asks for. `repository` is None when nothing may be asked."""
 
     reference: Reference
-    repository: Repository
+    repository: Repository | None
     engine: Engine
+
+
+def open_cache(settings: SourceSettings) -> Cache:
+    """The cache of `settings`, with its limits. Blocks. Raises `CacheUnusable`."""
+    return Cache.open(
+        Path(settings.cache_dir),
+        min_free_ratio=settings.min_free_ratio,
+        min_free_bytes=settings.min_free_bytes,
+        size_limit_bytes=settings.cache_size_bytes,
+    )
 
 
 @asynccontextmanager
@@ -36,14 +46,15 @@ async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
     """
     reference = Reference.parse(settings.reference)
     credentials = Credentials.load(Path(settings.credentials_file))
-    cache = await trio.to_thread.run_sync(Cache.open, Path(settings.cache_dir))
+    cache = await trio.to_thread.run_sync(open_cache, settings)
     try:
         async with (
             RegistryClient(ClientSettings(settings.plain_http, settings.proxies), credentials) as client,
             trio.open_nursery() as nursery,
         ):
             try:
-                yield Means(reference, client.repository(reference), Engine(nursery, cache))
+                repository = None if settings.offline else client.repository(reference)
+                yield Means(reference, repository, Engine(nursery, cache))
             finally:
                 nursery.cancel_scope.cancel()
     finally:

@@ -3,9 +3,11 @@ file is named, and read where it is used; a proxy's URL may hold a password, and
 """
 
 from dataclasses import dataclass, field
-from typing import final
+from typing import Final, final
 
 from mkfs.registry.proxies import Proxies
+
+MIN_FREE_RATIO: Final = 0.10  # what a disk needs to stay fast, and its other users to go on
 
 
 @final
@@ -18,6 +20,10 @@ class SourceSettings:
     credentials_file: str  # docker's config.json; need not exist
     plain_http: bool = False
     proxies: Proxies = field(default_factory=Proxies)
+    cache_size_bytes: int | None = None  # what the cache may occupy; None: as much as the next two leave
+    min_free_ratio: float = MIN_FREE_RATIO  # of the file system's bytes and inodes
+    min_free_bytes: int = 0
+    offline: bool = False  # from the cache alone; nothing is asked
 
 
 @final
@@ -32,5 +38,6 @@ class MountSettings:
     gid: int
     umask: int
     read_timeout_seconds: float
+    scrub_bytes_per_second: int | None = None  # None: no scrubbing
     verbosity: int = 0  # -1 warnings only, 0 information, 1 and more debugging
     log_file: str | None = None  # None: stderr

@@ -1,0 +1,211 @@
+"""A run of chunks: what one request brings of a layer whose chunk index is trusted, each chunk checked as soon as it is there.
+
+Theory. A *want* is one chunk that a flight waits for; a run is neighbouring wants. The run is received into one borrowed buffer;
+behind the received bytes, chunk after chunk is copied into memory of its own, checked and kept, and its want *lands*. Nobody waits
+for the chunks after his own. A chunk that is wrong is fetched once more by itself, past all caches; then it is wrong for good.
+
+Atomic between checkpoints: a want has landed, has failed, was left by its flight, or its run still works for it; `_waiting` counts
+the last kind. When nobody is left who waits, the run is cancelled. Its buffer is borrowed exactly while it works.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import final
+
+import trio
+
+from mkfs.content.buffers import RANGE_BYTES
+from mkfs.content.chunk_store import ChunkStore
+from mkfs.content.engine import Engine
+from mkfs.content.reads import Buffer
+from mkfs.content.receive import receive
+from mkfs.content.together import all_done
+from mkfs.errors import Mismatch
+from mkfs.oci.descriptor import Descriptor
+from mkfs.ranges import ByteRange
+from mkfs.registry.ranges import RangeReader
+
+log = logging.getLogger(__name__)
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Want:
+    """One chunk that a flight waits for."""
+
+    number: int
+    settled: trio.Event = field(default_factory=trio.Event)
+    chunk: Buffer = b""
+    error: Exception | None = None
+    turn: trio.CancelScope = field(default_factory=trio.CancelScope)  # of the wait for its turn between processes
+    has_turn: bool = False  # that wait is over
+    left: bool = False  # the flight is gone
+    run: "ChunkRun | None" = None
+
+    def land(self, chunk: Buffer) -> None:
+        """Gives the flight its bytes, which were checked."""
+        self.chunk = chunk
+        self.settled.set()
+
+    def fail(self, error: Exception) -> None:
+        """Gives the flight an error, unless it has its bytes."""
+        if not self.settled.is_set():
+            self.error = error
+            self.settled.set()
+
+    def leave(self) -> None:
+        """Says that the flight does not wait any more."""
+        self.left = True
+        self.turn.cancel()
+        if self.run is not None:
+            self.run.left()
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Source:
+    """What all runs of a layer share. `holding`: buffers they have borrowed."""
+
+    engine: Engine
+    reader: RangeReader
+    blob: Descriptor
+    store: ChunkStore
+    label: str
+    release: Callable[[int], None]  # lets other processes have a chunk's turn
+    holding: int = 0
+
+    async def borrow(self) -> bytearray:
+        """A buffer for one run; see `Buffers.borrow`."""
+        buffer = await self.engine.buffers.borrow(lambda: not self.holding)
+        self.holding += 1
+        return buffer
+
+    def give_back(self, buffer: bytearray) -> None:
+        """Returns what `borrow` lent."""
+        self.holding -= 1
+        self.engine.buffers.give_back(buffer)
+
+
+def neighbours(wants: Iterable[Want], store: ChunkStore) -> Iterator[list[Want]]:
+    """Groups wants of different chunks into what one request should bring: neighbours, up to `RANGE_BYTES` together."""
+    group: list[Want] = []
+    start = 0
+    for want in sorted(wants, key=lambda want: want.number):
+        chunk = store.index.grid.chunk_range(want.number)
+        if group and (want.number != group[-1].number + 1 or chunk.stop - start > RANGE_BYTES):
+            yield group
+            group = []
+        if not group:
+            start = chunk.start
+        group.append(want)
+    if group:
+        yield group
+
+
+@final
+class ChunkRun:
+    """One request for the chunks of `wants`, which are neighbours. `fetch` once."""
+
+    def __init__(self, source: Source, wants: list[Want]) -> None:
+        self._source, self._wants = source, wants
+        grid = source.store.index.grid
+        self._bytes = ByteRange(grid.chunk_range(wants[0].number).start, grid.chunk_range(wants[-1].number).stop)
+        self._scope = trio.CancelScope()
+        self._waiting = len(wants)
+        self._advanced = trio.Event()
+        self._wrong: list[tuple[Want, Mismatch]] = []
+        self._hosts: set[str] = set()
+        self.received_bytes = 0
+        for want in wants:
+            want.run = self
+
+    @property
+    def numbers(self) -> range:
+        """The chunks' numbers."""
+        return range(self._wants[0].number, self._wants[-1].number + 1)
+
+    def left(self) -> None:
+        """Counts a flight out that waited for one of the wants."""
+        self._waiting -= 1
+        if not self._waiting:
+            self._scope.cancel()
+
+    async def fetch(self) -> None:
+        """Settles all wants, whatever happens; raises nothing. Cancelling leaves them unsettled: their flights are gone as well."""
+        source = self._source
+        try:
+            with self._scope:
+                buffer = await source.borrow()
+                try:
+                    await all_done((partial(self._receive, buffer), partial(self._settle, buffer)))
+                    for want, error in self._wrong:
+                        await self._again(want, error, buffer)
+                finally:
+                    source.give_back(buffer)
+        except Exception as error:  # noqa: BLE001 - handed to the flights, who are its callers
+            for want in self._wants:
+                want.fail(error)
+        finally:
+            for want in self._wants:
+                if want.error is not None or not want.settled.is_set():
+                    source.release(want.number)
+
+    async def _receive(self, buffer: bytearray) -> None:
+        source = self._source
+        with memoryview(buffer)[: self._bytes.length] as into:
+            await receive(source.reader, source.blob, self._bytes, into, progress=self._received)
+
+    def _received(self, count: int, host: str) -> None:
+        self.received_bytes += count
+        self._hosts.add(host)
+        self._advanced.set()
+        self._advanced = trio.Event()
+
+    async def _settle(self, buffer: bytearray) -> None:
+        """Follows the received bytes."""
+        for want in self._wants:
+            chunk = self._chunk_range(want)
+            while self.received_bytes < chunk.stop - self._bytes.start:
+                await self._advanced.wait()
+            try:
+                await self._keep(want, buffer, chunk.start - self._bytes.start)
+            except Mismatch as error:
+                self._wrong.append((want, error))
+
+    async def _keep(self, want: Want, buffer: bytearray, at: int) -> None:
+        now = trio.current_time()
+
+        def keep() -> bytes:
+            with memoryview(buffer)[at : at + self._chunk_range(want).length] as received:
+                chunk = bytes(received)  # private: nobody writes to it any more, and the buffer goes on to others
+            self._source.store.keep(want.number, chunk, now)
+            return chunk
+
+        chunk = await self._source.engine.hashing(keep)
+        self._source.release(want.number)
+        if not want.left:
+            self._waiting -= 1
+            want.land(chunk)
+
+    async def _again(self, want: Want, first: Mismatch, buffer: bytearray) -> None:
+        """A verdict needs a second fetch: what was wrong may have been a cache on the way."""
+        source, chunk = self._source, self._chunk_range(want)
+        log.warning("bytes %s of %s do not match their digest; fetching them again past all caches", chunk, source.label)
+        with memoryview(buffer)[: chunk.length] as into:
+            await receive(source.reader, source.blob, chunk, into, fresh=True, progress=self._received)
+        try:
+            await self._keep(want, buffer, 0)
+        except Mismatch as second:
+            brought = "the same wrong bytes" if second.what == first.what else "different wrong bytes"
+            error = Mismatch(
+                f"bytes {chunk} of layer {source.blob.digest} do not match their digest: two fetches brought {brought}",
+                f"{source.label}, from {', '.join(sorted(self._hosts))}",
+                "the registry's copy is damaged: push the artifact again; reads are tried again after a minute",
+            )
+            log.error("%s: %s (%s)", source.label, error.what, error.where)  # noqa: TRY400 - a verdict, no trace wanted
+            want.fail(error)
+
+    def _chunk_range(self, want: Want) -> ByteRange:
+        return self._source.store.index.grid.chunk_range(want.number)

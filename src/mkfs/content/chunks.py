@@ -1,0 +1,271 @@
+"""Reads of a layer under a chunk index that is trusted: only the chunks that are wanted are fetched, each by one flight.
+
+Theory. A chunk that is not here is a flight of its own (`content.flights`). Flights that start at one moment are *gathered*: in
+one step in a thread, each chunk's turn among processes is tried, and what came into the cache meanwhile is taken from there; the
+rest is fetched in runs of neighbours (`content.chunk_run`). Where another process has the turn, a task waits for it
+(`content.turns`) and the want is gathered anew. So a reader of many chunks costs few requests, a reader at random one chunk, and
+nobody waits for chunks that are not his. A read is answered from the very memory that was checked, whether the cache could keep it
+or not.
+
+Who reads on where a read ended gets a little ahead (`content.streams`), within the same stored file, as nothing says that the next
+file will be read as well. A chunk that was wrong twice is refused for a while, by itself: its neighbours are served.
+
+Atomic between checkpoints: a want is in `_wants`, with a gathering, with a task that waits for its turn, or with a run; its flight
+learns of it by `Want.settled` alone.
+"""
+
+import copy
+import logging
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Self, final
+
+import trio
+
+from mkfs.cache.locks import LayerLock
+from mkfs.content.buffers import RANGE_BYTES
+from mkfs.content.chunk_run import ChunkRun, Source, Want, neighbours
+from mkfs.content.chunk_store import ChunkStore
+from mkfs.content.engine import Engine
+from mkfs.content.flights import Flights
+from mkfs.content.patience import Verdict
+from mkfs.content.reads import Buffer
+from mkfs.content.shortage import Shortage
+from mkfs.content.streams import Streams
+from mkfs.content.together import all_done
+from mkfs.content.turns import showing, take_turn
+from mkfs.errors import Mismatch
+from mkfs.oci.descriptor import Descriptor
+from mkfs.proof.chunk_index import ChunkIndex
+from mkfs.ranges import ByteRange
+from mkfs.registry.ranges import RangeReader
+from mkfs.units import MIB
+
+log = logging.getLogger(__name__)
+
+# Ahead of a stream while only memory keeps chunks: what 16 streams may have there at once.
+SCARCE_AHEAD_BYTES: Final = 2 * MIB
+# How many chunks a filling reader asks for at once: enough for four requests.
+_FILL_CHUNKS: Final = 32
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChunkStatistics:
+    """A moment's counts of one layer that is read chunk by chunk."""
+
+    waiting: int  # tasks that wait for chunks, readers and what runs ahead of them
+    fetched: int  # chunks asked from the registry
+    requests: int  # runs begun
+    damages: int  # local damage found
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """What became of wants: ours to fetch, another process's turn, or here already."""
+
+    free: list[Want] = field(default_factory=list)
+    taken: list[Want] = field(default_factory=list)
+    here: list[tuple[Want, Buffer]] = field(default_factory=list)
+
+
+@final
+class ChunkFetch:
+    """Proven reads of one layer, chunk by chunk. `index` must be one that is trusted."""
+
+    def __init__(self, *, source: Source, lock: LayerLock, store: ChunkStore) -> None:
+        self._source, self._lock, self._store = source, lock, store
+        self._engine, self._grid = source.engine, store.index.grid
+        self._flights: Flights[int, Buffer] = Flights(source.engine.nursery)
+        self._streams = Streams()
+        self._verdicts: dict[int, Verdict] = {}
+        self._wants: list[Want] = []  # not gathered yet
+        self._gathering = False  # somebody will come for `_wants`
+        self._fetched = self._requests = 0
+
+    @classmethod
+    async def open(
+        cls, *, engine: Engine, reader: RangeReader, blob: Descriptor, index: ChunkIndex, label: str, shortage: Shortage
+    ) -> Self:
+        """Reads of `blob`, whose index is `index`, over what the cache has of it. Raises nothing of its own."""
+        store = ChunkStore(engine.cache, engine.memory, index, shortage, label)
+        await engine.on_disk(store.open, trio.current_time())
+        lock = await engine.on_disk(engine.cache.lock, blob.digest)
+        source = Source(engine=engine, reader=reader, blob=blob, store=store, label=label, release=lock.release_chunk)
+        return cls(source=source, lock=lock, store=store)
+
+    @property
+    def index(self) -> ChunkIndex:
+        """What the chunks are checked against."""
+        return self._store.index
+
+    # --- reads
+
+    def read_now(self, wanted: ByteRange) -> Buffer | None:
+        """See `LayerReads`."""
+        answer = self._store.read_now(wanted)
+        if answer is not None:
+            self._look_ahead(wanted)
+        return answer
+
+    async def read(self, wanted: ByteRange) -> Buffer:
+        """See `LayerReads`. Raises `RangesIgnored`, too: then the layer has to be fetched whole."""
+        self._look_ahead(wanted)
+        answer = await self._engine.on_disk(self._store.read, wanted)
+        if answer is not None:
+            return answer
+        chunks = self._grid.chunks(wanted)
+        missing = await self._engine.on_disk(self._store.missing, chunks)
+        assembled = bytearray(wanted.length)
+
+        async def fill(number: int) -> None:
+            chunk = self._grid.chunk_range(number)
+            part = chunk.overlap(wanted)
+            piece = None if number in missing else await self._engine.on_disk(self._store.read, part)
+            if piece is None:
+                piece = memoryview(await self._chunk(number))[part.start - chunk.start : part.stop - chunk.start]
+            assembled[part.start - wanted.start : part.stop - wanted.start] = piece
+
+        await all_done(partial(fill, number) for number in chunks)
+        return assembled
+
+    async def is_complete(self) -> bool:
+        """Whether every chunk is here, as far as is known without reading them."""
+        return not await self._engine.on_disk(self._store.missing, range(self._grid.count))
+
+    async def fill(self) -> None:
+        """Fetches every chunk that is missing, in order, into the cache.
+
+        Raises what `read` raises, and `CacheUnusable` as soon as the cache does not keep what it is given.
+        """
+        for number in range(0, self._grid.count, _FILL_CHUNKS):
+            chunks = range(number, min(number + _FILL_CHUNKS, self._grid.count))
+            missing = await self._engine.on_disk(self._store.missing, chunks)
+            if missing and self._store.refusal is None:
+                await all_done(partial(self._chunk, each) for each in missing)
+            if missing and self._store.refusal is not None:
+                raise copy.copy(self._store.refusal)
+
+    def _look_ahead(self, wanted: ByteRange) -> None:
+        if not wanted.length:
+            return
+        window_bytes = RANGE_BYTES if self._store.is_shared(trio.current_time()) else SCARCE_AHEAD_BYTES
+        ahead = self._streams.follow(wanted, window_bytes)
+        if ahead is None:
+            return
+        here = next(self._grid.spans(ByteRange(wanted.stop - 1, self._grid.size_bytes)))  # up to the end of the stored file's run
+        chunks = self._grid.chunks(ByteRange(0, here.range.stop).overlap(ahead))
+        if chunks:
+            self._engine.nursery.start_soon(self._fetch_ahead, chunks)
+
+    async def _fetch_ahead(self, chunks: range) -> None:
+        missing = await self._engine.on_disk(self._store.missing, chunks)
+        try:
+            await all_done(partial(self._chunk, number) for number in missing)
+        except Exception as error:  # noqa: BLE001 - a guess that failed: whoever really wants the bytes will hear of it
+            log.debug("nothing fetched ahead of a reader of %s: %s", self._source.label, error)
+
+    # --- one chunk
+
+    async def _chunk(self, number: int) -> Buffer:
+        """All of chunk `number`, fetched by somebody. Raises what `read` raises."""
+        verdict = self._verdicts.get(number)
+        if verdict is not None and trio.current_time() < verdict.until:
+            raise copy.copy(verdict.error) from verdict.error
+        return await self._flights.join(number, partial(self._bring, number))
+
+    async def _bring(self, number: int) -> Buffer:
+        """The flight of chunk `number`."""
+        want = Want(number)
+        self._enqueue(want)
+        try:
+            await want.settled.wait()
+        finally:
+            if not want.settled.is_set():
+                want.leave()
+        if isinstance(want.error, Mismatch):
+            self._verdicts[number] = Verdict.after(self._verdicts.get(number), want.error, trio.current_time())
+        if want.error is not None:
+            raise want.error
+        self._verdicts.pop(number, None)
+        return want.chunk
+
+    def _enqueue(self, want: Want) -> None:
+        self._wants.append(want)
+        if not self._gathering:
+            self._engine.nursery.start_soon(self._gather)
+            self._gathering = True
+
+    async def _gather(self) -> None:
+        """Sees to all that is wanted now, and to what comes while it does."""
+        await trio.lowlevel.checkpoint()  # flights that start at this moment are all here then
+        while self._wants:
+            wants, self._wants = [want for want in self._wants if not want.left], []
+            await self._see_to(wants)
+        self._gathering = False
+
+    async def _see_to(self, wants: list[Want]) -> None:
+        if not self._store.is_shared(trio.current_time()):  # another process could not give us what it fetches
+            self._begin(wants)
+            return
+        try:
+            claims = await self._engine.on_disk(self._claim, wants)
+        except Exception as error:  # noqa: BLE001 - handed to the flights, who are its callers
+            for want in wants:
+                want.fail(error)
+            return
+        for want in claims.taken:
+            self._engine.nursery.start_soon(self._wait_for_turn, want)
+        for want, chunk in claims.here:
+            want.land(chunk)
+        self._begin(claims.free)
+
+    def _begin(self, wants: list[Want]) -> None:
+        for want in wants:
+            if want.left:
+                self._lock.release_chunk(want.number)
+        for group in neighbours((want for want in wants if not want.left), self._store):
+            self._engine.nursery.start_soon(self._fetch, ChunkRun(self._source, group))
+
+    def _claim(self, wants: list[Want]) -> _Claims:
+        """Tries the turns of `wants`. Who had a turn before us may have brought the chunk meanwhile. Blocks."""
+        claims = _Claims()
+        for want in wants:
+            if not want.has_turn and not self._lock.try_chunk(want.number):
+                claims.taken.append(want)
+                continue
+            here = not self._store.missing(range(want.number, want.number + 1))
+            chunk = self._store.read(self._grid.chunk_range(want.number)) if here else None
+            if chunk is None:
+                claims.free.append(want)
+            else:
+                claims.here.append((want, chunk))
+                self._lock.release_chunk(want.number)
+        return claims
+
+    async def _wait_for_turn(self, want: Want) -> None:
+        try:
+            with want.turn:
+                await take_turn(self._engine, self._lock, want.number, f"a chunk of {self._source.label}")
+        except Exception as error:  # noqa: BLE001 - handed to the flight, who is its caller
+            want.fail(error)
+        if want.left:
+            self._lock.release_chunk(want.number)
+        elif not want.settled.is_set():
+            want.has_turn = True
+            self._enqueue(want)
+
+    async def _fetch(self, run: ChunkRun) -> None:
+        self._requests += 1
+        self._fetched += len(run.numbers)
+        with showing(self._engine, self._lock, run.numbers, lambda: run.received_bytes):
+            await run.fetch()
+
+    def statistics(self) -> ChunkStatistics:
+        """A snapshot; cheap enough for every poll."""
+        return ChunkStatistics(self._flights.statistics().waiting, self._fetched, self._requests, self._store.damages)
+
+    def close(self) -> None:
+        """Lets go of the cache's files. Reads under way end well."""
+        self._store.close()

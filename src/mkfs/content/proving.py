@@ -1,0 +1,147 @@
+"""Proving a layer from nothing: whole fetches until one is right, published where the cache has room.
+
+A mismatch is a verdict on a fetch, never on the layer: the layer is fetched once more past all caches; if that is wrong, too, both
+are the evidence. Where the cache has no room, the layer is hashed only, and its chunk index is what was gained.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final, final
+
+import trio
+
+from mkfs.cache.staging import Staging
+from mkfs.cache.stored import StoredLayer
+from mkfs.content.engine import Engine
+from mkfs.content.shortage import Shortage
+from mkfs.content.whole import WholeFetch
+from mkfs.errors import CacheUnusable, Mismatch
+from mkfs.oci.descriptor import Descriptor
+from mkfs.proof.chunk_index import ChunkIndex
+from mkfs.proof.grid import Grid
+from mkfs.registry.ranges import RangeReader
+from mkfs.units import format_duration, format_size
+
+log = logging.getLogger(__name__)
+
+# How often a log line says who waits for what while a layer is being proven.
+NARRATION_SECONDS: Final = 10.0
+
+
+@final
+class Prover:
+    """Whole fetches of one layer, one after another; `fetches` were begun. `waiting` says how many reads wait."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        reader: RangeReader,
+        blob: Descriptor,
+        label: str,
+        tar: bool,
+        shortage: Shortage,
+        waiting: Callable[[], int],
+    ) -> None:
+        self._engine, self._reader, self._blob = engine, reader, blob
+        self._label, self._tar, self._shortage, self._waiting = label, tar, shortage, waiting
+        self._fetch: WholeFetch | None = None
+        self.fetches = 0
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes that the fetch under way has received; 0 without one."""
+        return self._fetch.received_bytes if self._fetch else 0
+
+    async def prove(self, grid: Grid, *, must_keep: bool) -> StoredLayer | ChunkIndex:
+        """The layer, published as `grid` cuts it; only its chunk index where the cache has no room for it.
+
+        Raises `Mismatch` with the evidence of two fetches, `BadArchive` for right bytes that are no tar, `Unreachable`, `NotFound`,
+        `NotAuthorised`; with `must_keep` `CacheUnusable` where there is no room, before the first byte if that can be known.
+        """
+        first = await self._try(grid, fresh=False, must_keep=must_keep)
+        if not isinstance(first, WholeFetch):
+            return first
+        log.warning("%s does not match its digest; fetching it again past all caches", self._label)
+        second = await self._try(grid, fresh=True, must_keep=must_keep)
+        if not isinstance(second, WholeFetch):
+            return second
+        error = self._evidence(first, second)
+        log.error("%s: %s (%s)", self._label, error.what, error.where)
+        raise error
+
+    async def _try(self, grid: Grid, *, fresh: bool, must_keep: bool) -> StoredLayer | ChunkIndex | WholeFetch:
+        """One fetch; the fetch itself, as evidence, when its bytes were wrong."""
+        engine = self._engine
+        staging = await self._stage(grid, must_keep=must_keep)
+        fetch = WholeFetch(
+            engine=engine, reader=self._reader, blob=self._blob, grid=grid, staging=staging, tar=self._tar, fresh=fresh
+        )
+        self._fetch, self.fetches = fetch, self.fetches + 1
+        started, narration = trio.current_time(), trio.CancelScope()
+        engine.nursery.start_soon(self._narrate, narration, fetch, started)
+        try:
+            index = await fetch.run()
+            stored = await self._publish(staging, fetch, index, must_keep=must_keep)
+        except Mismatch:
+            return fetch
+        finally:
+            narration.cancel()
+            self._fetch = None
+            if staging is not None:
+                with trio.CancelScope(shield=True):
+                    await engine.on_disk(staging.discard)
+        log.info(
+            "proved %s: %s in %s", self._label, format_size(self._blob.size_bytes), format_duration(trio.current_time() - started)
+        )
+        if stored is not None:
+            return stored
+        await engine.on_disk(engine.cache.keep_index, index)
+        return index
+
+    async def _stage(self, grid: Grid, *, must_keep: bool) -> Staging | None:
+        try:
+            return await self._engine.on_disk(self._engine.cache.stage, self._blob, grid)
+        except CacheUnusable as error:
+            if must_keep:
+                raise
+            self._shortage.note(error)
+            return None
+
+    async def _publish(
+        self, staging: Staging | None, fetch: WholeFetch, index: ChunkIndex, *, must_keep: bool
+    ) -> StoredLayer | None:
+        if staging is None:
+            return None
+        try:
+            if fetch.unstaged is not None:
+                raise fetch.unstaged
+            return await self._engine.on_disk(staging.publish, index)
+        except CacheUnusable as error:
+            if must_keep:
+                raise
+            self._shortage.note(error)
+            return None
+
+    def _evidence(self, first: WholeFetch, second: WholeFetch) -> Mismatch:
+        hosts = ", ".join(sorted(first.hosts | second.hosts)) or "the registry"
+        differ = first.differing(second)
+        ranges = f"two fetches differ within bytes {differ}" if differ else "two fetches brought the same wrong bytes"
+        return Mismatch(
+            f"layer {self._blob.digest} does not match its digest: {ranges}",
+            f"{self._label}, from {hosts}",
+            "the registry's copy is damaged: push the artifact again; reads are tried again after a minute",
+        )
+
+    async def _narrate(self, narration: trio.CancelScope, fetch: WholeFetch, started: float) -> None:
+        with narration:
+            while True:
+                await trio.sleep(NARRATION_SECONDS)
+                log.info(
+                    "%d reads wait for %s: %s of %s fetched, %s/s",
+                    self._waiting(),
+                    self._label,
+                    format_size(fetch.received_bytes),
+                    format_size(self._blob.size_bytes),
+                    format_size(int(fetch.received_bytes / (trio.current_time() - started))),
+                )

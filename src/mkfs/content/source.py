@@ -1,0 +1,143 @@
+"""Where one mount's artifact comes from: its repository, and the cache in that repository's name.
+
+Theory. The cache is shared, so having bytes is not being allowed to serve them: a mount gets from the cache what its own host and
+repository let us have, now or earlier (`cache.grants`). While the registry answers, what is not granted is asked for there. Two
+things make a mount do without the registry:
+
+- *Offline*, when the caller wants it: there is no repository object, so nothing can be asked. A tag means what it meant last.
+- *Gone*, when a digest is to be resolved and the registry cannot be reached: the digest cannot mean anything else, so the cache
+  answers, if it has everything. Reads that need the registry after all (our disk lost bytes) still try it. A tag does not fall back
+  by itself: it may have moved, and only the caller can say whether the old one will do.
+
+Atomic between checkpoints: `_gone`, `resolved_at` and `notices` change once, in `resolve`.
+"""
+
+import logging
+import time
+from contextlib import AbstractAsyncContextManager
+from typing import final
+
+from mkfs.cache.resolutions import Resolution
+from mkfs.content.engine import Engine
+from mkfs.errors import MkfsError, NotFound, Unreachable
+from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.reference import Reference
+from mkfs.proof.proven import prove
+from mkfs.ranges import ByteRange
+from mkfs.registry.ranges import BlobStream
+from mkfs.registry.repository import Repository, ResolvedManifest
+from mkfs.units import format_duration
+
+log = logging.getLogger(__name__)
+
+
+@final
+class Source:
+    """Implements `registry.ranges.RangeReader` and `content.access.LayerAccess` for the layers of one artifact."""
+
+    def __init__(self, engine: Engine, repository: Repository | None, reference: Reference) -> None:
+        """`repository` None: offline."""
+        self.reference = reference
+        self.notices: tuple[str, ...] = ()  # what a person should know of where this comes from, one line each
+        self.resolved_at: int | None = None  # seconds since the epoch; None: just now, or without a registry's word
+        self._engine, self._repository = engine, repository
+        self._gone: Unreachable | None = None
+
+    @property
+    def asking(self) -> bool:
+        """Whether the registry is there to be asked."""
+        return self._asked is not None
+
+    @property
+    def _asked(self) -> Repository | None:
+        return None if self._gone is not None else self._repository
+
+    async def resolve(self) -> ResolvedManifest:
+        """The manifest. Raises what `Repository.resolve` raises; offline `NotFound`."""
+        if self._repository is None:
+            recalled = await self._recall()
+            if recalled is None:
+                raise self.missing("its manifest")
+            return self._without_registry(recalled, f"offline: {self.reference}")
+        try:
+            return await self._repository.resolve(self.reference)
+        except Unreachable as error:
+            recalled = await self._recall()
+            if recalled is None:
+                raise
+            if self.reference.digest is None:
+                hint = f"--offline shows what it was {_age(recalled)} ago, if all of it is in the cache"
+                raise type(error)(error.what, error.where, hint) from error
+            self._gone = error
+            return self._without_registry(recalled, f"{error}; from the cache: {self.reference}")
+
+    def _without_registry(self, recalled: Resolution, notice: str) -> ResolvedManifest:
+        if self.reference.digest is None:  # a digest does not age
+            self.resolved_at = recalled.resolved_at
+            notice += f" as of {_age(recalled)} ago"
+        self.notices = (notice,)
+        return ResolvedManifest(recalled.digest, recalled.data, recalled.media_type)
+
+    async def _recall(self) -> Resolution | None:
+        return await self._engine.on_disk(self._engine.cache.resolutions.recall, self.reference)
+
+    async def remember(self, resolved: ResolvedManifest) -> None:
+        """Keeps what the registry said, for a time without it."""
+        if self.asking:
+            proven = prove(Descriptor(resolved.media_type, resolved.digest, len(resolved.data)), resolved.data)
+            remember = self._engine.cache.resolutions.remember
+            await self._engine.on_disk(remember, self.reference, proven, resolved.media_type, time.time())
+
+    async def document(self, blob: Descriptor) -> bytes:
+        """A small blob, proven. Raises what `Repository.read_blob` raises; `missing` where the registry is not asked."""
+        cache, on_disk = self._engine.cache, self._engine.on_disk
+        if await self._granted(blob):
+            proven = await on_disk(cache.document, blob)
+            if proven is not None:
+                return proven.data
+        if (repository := self._asked) is None:
+            raise self.missing(f"document {blob.digest}")
+        proven = await repository.read_blob(blob)
+        await on_disk(cache.keep_document, proven)
+        await self.earned(blob)
+        return proven.data
+
+    async def allows(self, blob: Descriptor) -> bool:
+        """See `LayerAccess`: granted earlier, or by a HEAD now."""
+        if await self._granted(blob):
+            return True
+        if (repository := self._asked) is None:
+            return False
+        try:
+            await repository.head_blob(blob)
+        except MkfsError as error:  # whoever wants its bytes asks for them, and gets the registry's own answer
+            log.info("%s is in the cache, but not for %s: %s", blob.digest, self.reference.name, error)
+            return False
+        await self.earned(blob)
+        return True
+
+    async def earned(self, blob: Descriptor) -> None:
+        """See `LayerAccess`."""
+        grant = self._engine.cache.grants.grant
+        await self._engine.on_disk(grant, self.reference.registry, self.reference.repository, blob.digest)
+
+    async def _granted(self, blob: Descriptor) -> bool:
+        granted = self._engine.cache.grants.granted
+        return await self._engine.on_disk(granted, self.reference.registry, self.reference.repository, blob.digest)
+
+    def open_range(self, blob: Descriptor, wanted: ByteRange, *, fresh: bool = False) -> AbstractAsyncContextManager[BlobStream]:
+        """See `RangeReader`. Offline: raises `NotFound` at once, as no patience brings anything."""
+        if self._repository is None:
+            raise self.missing(f"layer {blob.digest}")
+        return self._repository.open_range(blob, wanted, fresh=fresh)
+
+    def missing(self, what: str) -> MkfsError:
+        """The error for `what`, which is not in the cache (not for this repository), and which the registry is not asked for."""
+        if self._gone is not None:
+            return type(self._gone)(self._gone.what, self._gone.where, f"the cache cannot answer instead, as it lacks {what}")
+        hint = f"run `mkfs warmup {self.reference}` while the registry can be reached"
+        return NotFound(f"offline, and the cache lacks {what}", str(self.reference), hint)
+
+
+def _age(resolution: Resolution) -> str:
+    return format_duration(max(0.0, time.time() - resolution.resolved_at))  # a clock may have been set back
