@@ -1,23 +1,28 @@
 """One layer of an artifact: every read of it is answered from proven bytes.
 
 Theory. A layer is *published*: all of its bytes are in the cache, each chunk checked against the chunk index before it is handed
-out. Or it is read *by chunks*: its chunk index is known from an earlier proof, so only the chunks that are wanted are fetched; they
-stay in the cache, or in bounded memory where the cache has no room (`content.chunks`). Or *nothing* is known: the first read starts
-one flight that proves the layer whole, in turns with other processes; all readers wait for that flight, and a reader that leaves
-does not stop it while others wait. With room in the cache that ends published, else by chunks: a layer larger than the cache is
-read in two passes. Damage on our own disk turns published into by chunks, as does finding at `open` that the bytes were evicted.
+out. Or it is read *by chunks*: a chunk index is trusted, our own from an earlier proof or one that came with the artifact, so only
+the chunks that are wanted are fetched; they stay in the cache, or in bounded memory where the cache has no room
+(`content.chunks`). Or *nothing* is known: the first read starts one flight that proves the layer whole, in turns with other
+processes; all readers wait for that flight, and a reader that leaves does not stop it while others wait. With room in the cache
+that ends published, else by chunks: a layer larger than the cache is read in two passes. Damage on our own disk turns published
+into by chunks, as does finding at `open` that the bytes were evicted.
 
 A mismatch is a verdict on a fetch, never on the layer: the layer (or the chunk) is fetched once more past all caches; if that is
 wrong too, reads fail at once until the verdict's time is over, and then the registry gets another chance.
 
-Atomic between checkpoints: `_stored` and `_chunks` change together (in `_adopt`, `_damaged` and `_ranges_ignored`), and never are
-both set. `_verdict` and `_contradiction` change whole.
+A chunk index from elsewhere says what the chunks are; that these are the layer is known when all of it passed by once and had its
+digest: then the index is as good as our own (`verify`). One that contradicts our own is refused for good: whoever made it is
+trusted, and wrong.
+
+Atomic between checkpoints: `_standing` changes whole (`content.standing`), and so does `_verdict`.
 """
 
 import copy
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import trio
@@ -32,11 +37,14 @@ from mkfs.content.patience import Verdict
 from mkfs.content.proving import Prover
 from mkfs.content.reads import Buffer
 from mkfs.content.receive import RangesIgnored
+from mkfs.content.settling import settle
 from mkfs.content.shortage import Shortage
+from mkfs.content.standing import Standing
 from mkfs.content.tables import fetch_table, proven_table
 from mkfs.content.turns import showing, take_turn
 from mkfs.errors import BadArchive, IntegrityError, Mismatch
 from mkfs.oci.descriptor import Descriptor
+from mkfs.proof.basis import Basis, TrustedIndex
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import Grid, grid_of
 from mkfs.ranges import ByteRange
@@ -50,6 +58,7 @@ log = logging.getLogger(__name__)
 class LayerStatistics:
     """A moment's counts of one layer, for `inspect`, `status` and tests."""
 
+    basis: Basis  # what a read of it rests on
     published: bool
     provisional: bool  # its table came from headers that nothing proves yet
     received_bytes: int  # of the whole fetch under way
@@ -65,18 +74,25 @@ class Layer:
     """Proven reads of one layer, `content.reads.LayerReads`."""
 
     def __init__(
-        self, *, engine: Engine, reader: RangeReader, access: LayerAccess, blob: Descriptor, label: str, tar: bool
+        self,
+        *,
+        engine: Engine,
+        reader: RangeReader,
+        access: LayerAccess,
+        blob: Descriptor,
+        label: str,
+        tar: bool,
+        trusted: TrustedIndex | None = None,
     ) -> None:
+        """`trusted`: a chunk index of `blob` that came with the artifact and that the user's policy accepts."""
         self.blob, self.label = blob, label
         self._engine, self._reader, self._access, self._tar = engine, reader, access, tar
-        self._table: Table | None = None
-        self._stored: StoredLayer | None = None
-        self._chunks: ChunkFetch | None = None
+        self._standing = Standing(label, trusted, tar=tar)
+        self._trusted = trusted
         self._index: ChunkIndex | None = None  # what is left of a published layer that was damaged
         self._whole_only = False  # a server that ignores ranges gives no chunks
         self._must_keep = False  # somebody wants it in the cache, not only read
         self._verdict: Verdict | None = None
-        self._contradiction: IntegrityError | None = None
         self._proofs: Flights[None, None] = Flights(engine.nursery)
         self._shortage = Shortage(label)
         self._prover = Prover(
@@ -93,84 +109,125 @@ class Layer:
     # --- mount time
 
     async def open(self) -> None:
-        """Takes what the cache has and may serve to this mount. Call once, before anything else."""
+        """Takes what the cache has and may serve to this mount. Call once, before anything else.
+
+        Raises `IntegrityError` where our own chunk index contradicts the one that came with the artifact.
+        """
         try:
             await self._take_cached()
         except BadArchive as error:
             raise self._named(error) from error
+        self._standing.refuse_if_contradicted()
 
     async def table(self) -> Table | None:
-        """The layer's entries: proven if its chunk index is known, else as its headers say; None for a raw layer.
+        """The layer's entries: certain if its chunk index is trusted, else as its headers say; None for a raw layer.
 
-        Fetches headers, or the whole layer from a server that ignores ranges.
+        Fetches headers where there is no index, or the whole layer from a server that ignores ranges.
         """
-        if self._tar and self._table is None:
+        await self._take_trusted()
+        self._standing.refuse_if_contradicted()
+        if self._tar and self._standing.table is None:
             try:
-                self._table = await fetch_table(self._reader, self.blob)
+                self._standing.table = await fetch_table(self._reader, self.blob)
             except RangesIgnored:  # every header read would bring the whole layer: then bring it once, proven
                 await self.prove()
             except BadArchive as error:
                 raise self._named(error) from error
-        return self._table if self._tar else None
+        return self._standing.table if self._tar else None
 
     @property
     def published(self) -> bool:
         """Whether all of it is in the cache, so that reads need no registry."""
-        return self._stored is not None
+        return self._standing.stored is not None
 
     @property
     def proven(self) -> bool:
-        """Whether its chunk index is known, so that no read waits for a proof of the whole."""
-        return self._stored is not None or self._chunks is not None
+        """Whether a chunk index of it is trusted, so that no read waits for a proof of the whole."""
+        return self._standing.proven
+
+    @property
+    def basis(self) -> Basis:
+        """What a read of it rests on."""
+        return self._standing.basis
 
     @property
     def provisional(self) -> bool:
         """Whether names, modes and sizes rest on headers that nothing proves yet."""
         return self._tar and not self.proven
 
-    async def prove(self) -> None:
-        """Returns when the layer is proven. Raises what a read would raise."""
+    async def prove(self, *, whole: bool = False) -> None:
+        """Returns when the layer is proven; `whole`: by its own digest, whatever came with the artifact. Raises what a read would
+        raise.
+        """
         while not self.proven:
             self._refuse_if_judged()
-            await self._proofs.join(None, self._prove)
+            await self._proofs.join(None, partial(self._prove, whole=whole))
 
     async def is_complete(self) -> bool:
         """Whether every byte of it is in the cache now, as far as is known without reading them."""
-        return self.published or (self._chunks is not None and await self._chunks.is_complete())
+        chunks = self._standing.chunks
+        return self.published or (chunks is not None and await chunks.is_complete())
 
     async def fill(self) -> None:
-        """Returns when every byte of it is in the cache.
+        """Returns when every byte of it is in the cache, proven by its own digest.
 
         Raises what a read would raise, and `CacheUnusable` where there is no room, before the first byte if that can be known.
         """
         self._must_keep = True
         while not await self.is_complete():
             await self.prove()
-            if self._chunks is not None:
-                chunks = self._chunks
+            chunks = self._standing.chunks
+            if chunks is not None:
                 try:
                     await chunks.fill()
                 except RangesIgnored:
                     self._ranges_ignored(chunks)
                 else:
-                    return
+                    break
+        if self.basis is not Basis.OWN:
+            await self.verify()
+
+    async def verify(self, progress: Callable[[int], None] = lambda _count: None) -> None:
+        """Returns when every byte was hashed and the whole has the layer's digest: it is proven then, whatever it was before.
+
+        `progress` is told how many bytes each step hashed. Raises what a read would raise; `IntegrityError` where the bytes
+        contradict the chunk index they were read under.
+        """
+        if not self.proven:
+            await self.prove(whole=True)
+            progress(self.blob.size_bytes)
+            self._standing.refuse_if_contradicted()
+            return
+        index = self._standing.index
+        if index is None:
+            return
+        try:
+            await settle(engine=self._engine, blob=self.blob, index=index, read=self.read, progress=progress)
+        except IntegrityError as error:
+            if not isinstance(error, Mismatch):
+                self._standing.contradict(error)
+            raise
+        if self.basis is not Basis.OWN:
+            await self._engine.on_disk(self._engine.cache.keep_index, index)
+            self._standing.basis = Basis.OWN
 
     # --- reads
 
     def read_now(self, wanted: ByteRange) -> Buffer | None:
         """See `LayerReads`."""
-        if self._contradiction is not None:
+        standing = self._standing
+        if standing.contradiction is not None:
             return None
-        if self._stored is not None:
-            return self._stored.read_now(wanted)
-        return None if self._chunks is None else self._chunks.read_now(wanted)
+        if standing.stored is not None:
+            return standing.stored.read_now(wanted)
+        return None if standing.chunks is None else standing.chunks.read_now(wanted)
 
     async def read(self, wanted: ByteRange) -> Buffer:
         """See `LayerReads`."""
         while True:
             await self.prove()
             self._refuse_if_judged()
-            stored, chunks = self._stored, self._chunks  # both None: found damaged between two checkpoints
+            stored, chunks = self._standing.stored, self._standing.chunks  # both None: found damaged between two checkpoints
             if stored is not None:
                 try:
                     return await self._engine.on_disk(stored.read, wanted)
@@ -183,8 +240,9 @@ class Layer:
                     self._ranges_ignored(chunks)
 
     async def _damaged(self, stored: StoredLayer, error: Damaged) -> None:
-        if self._stored is stored:  # else another read found it first
-            self._stored, self._index = None, stored.index
+        if self._standing.stored is stored:  # else another read found it first
+            self._standing.forget()
+            self._index = stored.index
             await self._drop(stored, error)
 
     async def _drop(self, stored: StoredLayer, error: Damaged) -> None:
@@ -193,24 +251,28 @@ class Layer:
         await self._engine.on_disk(self._engine.cache.drop, self.blob.digest, stored)
 
     def _ranges_ignored(self, chunks: ChunkFetch) -> None:
-        if self._chunks is chunks:
+        if self._standing.chunks is chunks:
             log.info("the registry ignores ranges: %s is fetched whole", self.label)
-            self._chunks, self._whole_only = None, True
+            self._standing.forget()
+            self._whole_only = True
 
     # --- proof
 
     def _refuse_if_judged(self) -> None:
+        self._standing.refuse_if_contradicted()
         verdict = self._verdict
-        if self._contradiction is not None:
-            raise copy.copy(self._contradiction)
         if verdict is not None and trio.current_time() < verdict.until:
             raise copy.copy(verdict.error) from verdict.error
 
-    async def _prove(self) -> None:
+    async def _prove(self, *, whole: bool) -> None:
         """Makes reads possible: by what is known, by what another process has proven meanwhile, or by a fetch of our own."""
         if self._index is not None and not self._whole_only:
-            await self._take(self._index)
+            await self._take(self._index, Basis.OWN)
             return
+        if not whole:
+            await self._take_trusted()
+            if self.proven:
+                return
         engine = self._engine
         lock = await engine.on_disk(engine.cache.lock, self.blob.digest)
         try:
@@ -218,17 +280,16 @@ class Layer:
             if not await self._take_cached():
                 with showing(engine, lock, (None,), lambda: self._prover.received_bytes):
                     found = await self._prover.prove(self._grid(), must_keep=self._must_keep or self._whole_only)
-                    await self._take(found)
+                    await self._take(found, Basis.OWN)
                 await self._access.earned(self.blob)
         except Mismatch as error:
             self._verdict = Verdict.after(self._verdict, error, trio.current_time())
             raise
         except BadArchive as error:
             named = self._named(error)
-            if self._table is not None:  # its headers looked like an archive: a verdict on what was shown, and for good
-                self._contradiction = IntegrityError(
-                    f"what was shown at mount is not what the layer proves: {named.what}", named.where
-                )
+            if self._standing.table is not None:  # its headers looked like an archive: a verdict on what was shown, and for good
+                what = f"what was shown at mount is not what the layer proves: {named.what}"
+                self._standing.contradict(IntegrityError(what, named.where))
             raise named from error
         finally:
             lock.release_layer()
@@ -246,63 +307,64 @@ class Layer:
             return False
         try:
             try:
-                await self._take(found)
+                await self._take(found, Basis.OWN)
             except Damaged as error:
                 if stored is None:
                     raise
                 await self._drop(stored, error)
-                await self._take(index)
+                await self._take(index, Basis.OWN)
         except RangesIgnored:
             self._whole_only = True
             return False
         return True
 
+    async def _take_trusted(self) -> None:
+        """Takes the chunk index that came with the artifact, where nothing is known and this mount may be served the layer."""
+        trusted = self._trusted
+        if trusted is None or self.proven or self._whole_only or not await self._access.allows(self.blob):
+            return
+        try:
+            await self._take(trusted.index, trusted.basis)
+        except RangesIgnored:
+            self._whole_only = True
+        except BadArchive as error:
+            raise self._named(error) from error
+
     def _find(self) -> StoredLayer | ChunkIndex | None:
         cache, digest = self._engine.cache, self.blob.digest
         return cache.layer(digest) or (None if self._whole_only else cache.index(digest))
 
-    async def _take(self, found: StoredLayer | ChunkIndex) -> None:
+    async def _take(self, found: StoredLayer | ChunkIndex, basis: Basis) -> None:
         """Reads come from `found` from now on. Raises `BadArchive`, and what reading its headers raises, if it has no table."""
         if isinstance(found, StoredLayer):
             stored = found
             table = await self._proven_table(stored.index, lambda wanted: self._engine.on_disk(stored.read, wanted))
-            self._adopt(stored, None, table)
+            self._standing.adopt(stored, basis, table)
             return
         chunks = await ChunkFetch.open(
             engine=self._engine, reader=self._reader, blob=self.blob, index=found, label=self.label, shortage=self._shortage
         )
-        self._adopt(None, chunks, await self._proven_table(found, chunks.read))
+        self._standing.adopt(chunks, basis, await self._proven_table(found, chunks.read))
 
     async def _proven_table(self, index: ChunkIndex, read: Callable[[ByteRange], Awaitable[Buffer]]) -> Table | None:
         if not self._tar or index.table is not None:
             return index.table
         return await proven_table(read, index)  # it was proven for an artifact that has the same bytes as a plain file
 
-    def _adopt(self, stored: StoredLayer | None, chunks: ChunkFetch | None, table: Table | None) -> None:
-        self._stored, self._chunks = stored, chunks
-        if self._tar and self._table is None:
-            self._table = table
-        elif self._tar and table != self._table:
-            self._contradiction = IntegrityError(
-                "names or sizes shown at mount are not what the layer proves",
-                f"{self.label}, layer {self.blob.digest}",
-                "unmount and mount again: the proven names are in the cache now",
-            )
-            log.error("%s: %s", self.label, self._contradiction.what)
-
     def _named(self, error: BadArchive) -> BadArchive:
         return BadArchive(error.what, f"{self.label}, {error.where}", error.hint)
 
     def _grid(self) -> Grid:
-        if self._tar and self._table is None:  # only small layers are proven before their headers are read
+        if self._tar and self._standing.table is None:  # only small layers are proven before their headers are read
             return grid_of((), self.blob.size_bytes)
-        return grid_of(self._table if self._tar else None, self.blob.size_bytes)
+        return grid_of(self._standing.table if self._tar else None, self.blob.size_bytes)
 
     def statistics(self) -> LayerStatistics:
         """A snapshot; cheap enough for every poll."""
-        chunks = None if self._chunks is None else self._chunks.statistics()
+        chunks = None if self._standing.chunks is None else self._standing.chunks.statistics()
         return LayerStatistics(
-            published=self._stored is not None,
+            basis=self.basis,
+            published=self.published,
             provisional=self.provisional,
             received_bytes=self._prover.received_bytes,
             waiting=self._proofs.statistics().waiting + (chunks.waiting if chunks else 0),
@@ -314,8 +376,4 @@ class Layer:
 
     def close(self) -> None:
         """Lets go of the cache's files. Reads afterwards start anew."""
-        if self._stored is not None:
-            self._stored.close()
-        if self._chunks is not None:
-            self._chunks.close()
-        self._stored = self._chunks = None
+        self._standing.close()

@@ -1,0 +1,84 @@
+"""What is known of a layer: where its reads come from, what they rest on, and what contradicts it.
+
+Atomic between checkpoints: `stored`, `chunks` and `basis` change together, and the first two never are both set; a contradiction is
+for good.
+"""
+
+import copy
+import logging
+from typing import final
+
+from mkfs.archive.entry import Table
+from mkfs.cache.stored import StoredLayer
+from mkfs.content.chunks import ChunkFetch
+from mkfs.errors import IntegrityError
+from mkfs.proof.basis import Basis, TrustedIndex, check_agreement
+from mkfs.proof.chunk_index import ChunkIndex
+
+log = logging.getLogger(__name__)
+
+
+@final
+class Standing:
+    """The state of one layer. `label` names it in messages; `tar` says that it has a table."""
+
+    __slots__ = ("_label", "_tar", "_trusted", "basis", "chunks", "contradiction", "stored", "table")
+
+    def __init__(self, label: str, trusted: TrustedIndex | None, *, tar: bool) -> None:
+        self._label, self._trusted, self._tar = label, trusted, tar
+        self.stored: StoredLayer | None = None  # published
+        self.chunks: ChunkFetch | None = None  # read by chunks
+        self.basis = Basis.NOTHING
+        self.table: Table | None = None  # as shown, or to be shown
+        self.contradiction: IntegrityError | None = None
+
+    @property
+    def proven(self) -> bool:
+        """Whether a chunk index is trusted, so that no read waits for a proof of the whole."""
+        return self.stored is not None or self.chunks is not None
+
+    @property
+    def index(self) -> ChunkIndex | None:
+        """The chunk index that reads are checked against; None while nothing is known."""
+        if self.stored is not None:
+            return self.stored.index
+        return None if self.chunks is None else self.chunks.index
+
+    def adopt(self, source: StoredLayer | ChunkFetch, basis: Basis, table: Table | None) -> None:
+        """Reads come from `source` from now on. `table` is what it proves; where another was shown, that is a contradiction."""
+        self.stored, self.chunks = (source, None) if isinstance(source, StoredLayer) else (None, source)
+        self.basis = basis
+        where = f"{self._label}, layer {source.index.layer}"
+        if self._tar and self.table is None:
+            self.table = table
+        elif self._tar and table != self.table:
+            what = "names or sizes shown at mount are not what the layer proves"
+            self.contradict(IntegrityError(what, where, "unmount and mount again: the proven names are in the cache now"))
+        if self._trusted is not None and basis is Basis.OWN:
+            try:
+                check_agreement(source.index, self._trusted.index)
+            except IntegrityError as error:
+                hint = f"our own proof says otherwise: do not believe the chunk index that is {self._trusted.words}"
+                self.contradict(IntegrityError(error.what, where, hint))
+
+    def forget(self) -> None:
+        """Nothing is known any more, but what was shown was shown."""
+        self.stored = self.chunks = None
+        self.basis = Basis.NOTHING
+
+    def contradict(self, error: IntegrityError) -> None:
+        """Refuses every read from now on: what was believed turned out wrong, and no fetch can mend it."""
+        self.contradiction = error
+        log.error("%s: %s", self._label, error.what)
+
+    def refuse_if_contradicted(self) -> None:
+        """Raises the contradiction, if there is one."""
+        if self.contradiction is not None:
+            raise copy.copy(self.contradiction)
+
+    def close(self) -> None:
+        """Lets go of the cache's files."""
+        for source in (self.stored, self.chunks):
+            if source is not None:
+                source.close()
+        self.forget()
