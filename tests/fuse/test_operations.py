@@ -20,8 +20,7 @@ CTX = pyfuse3.RequestContext()
 DAMAGED = Mismatch("content does not match its digest", "layer sha256:1 from host", "fetch again")
 
 
-@pytest.fixture
-def operations() -> Operations:
+def operations_on_a_mount(*, xattr: bool = False) -> Operations:
     forest = Forest()
     parts = {
         b"now": Part(100, MemoryLayer(bytes(100))),
@@ -32,7 +31,12 @@ def operations() -> Operations:
         b"buggy": Part(100, BrokenLayer(ZeroDivisionError("a bug"))),
     }
     forest.plant(*grow(parts))
-    return Operations(ModelFS(forest, Ownership(1000, 100)), read_timeout_seconds=300)
+    return Operations(ModelFS(forest, Ownership(1000, 100)), read_timeout_seconds=300, xattr=xattr)
+
+
+@pytest.fixture
+def operations() -> Operations:
+    return operations_on_a_mount()
 
 
 async def open_file(operations: Operations, name: bytes, flags: int = os.O_RDONLY) -> int:
@@ -120,3 +124,16 @@ async def test_a_direct_read_does_not_wait_for_ever(operations: Operations, auto
 async def test_what_is_not_supported_is_said_once_and_for_all(operations: Operations) -> None:
     assert await refusal(operations.getxattr, 1, b"user.mkfs", CTX) == "ENOSYS"
     assert await refusal(operations.listxattr, 1, CTX) == "ENOSYS"
+
+
+async def test_extended_attributes_are_unknown_unless_asked_for(operations: Operations) -> None:
+    assert await refusal(operations.getxattr, 1, b"user.mkfs.digest", CTX) == "ENOSYS"
+    assert await refusal(operations.listxattr, 1, CTX) == "ENOSYS"
+
+
+async def test_asked_for_they_tell_digest_and_proof() -> None:
+    operations = operations_on_a_mount(xattr=True)
+    entry = await operations.lookup(1, b"now", CTX)
+    assert b"user.mkfs.proof" in await operations.listxattr(entry.st_ino, CTX)
+    assert await operations.getxattr(entry.st_ino, b"user.mkfs.proof", CTX) == b"own"
+    assert await refusal(operations.getxattr, entry.st_ino, b"security.capability", CTX) == "ENODATA"

@@ -4,12 +4,31 @@ from dataclasses import dataclass, field
 
 import trio
 
+from mkfs.content.reads import RangeFacts
 from mkfs.errors import MkfsError
+from mkfs.oci.digest import Digest
+from mkfs.proof.basis import Basis
 from mkfs.ranges import ByteRange
+
+LAYER = Digest.of(b"layer")
+
+
+class _Proven:
+    """Facts of a layer that is all here."""
+
+    async def facts(self, wanted: ByteRange) -> RangeFacts:
+        return RangeFacts(LAYER, Basis.OWN, wanted.length)
+
+
+class _Unproven:
+    """Facts of a layer that nobody knows anything of."""
+
+    async def facts(self, wanted: ByteRange) -> RangeFacts:
+        return RangeFacts(LAYER, Basis.NOTHING, 0)
 
 
 @dataclass(eq=False)
-class MemoryLayer:
+class MemoryLayer(_Proven):
     """Has all its bytes at hand, and remembers what it was asked for."""
 
     data: bytes
@@ -24,7 +43,7 @@ class MemoryLayer:
 
 
 @dataclass(eq=False)
-class LateLayer:
+class LateLayer(_Proven):
     """Has bytes at hand only below `frontier`; the rest it hands out when asked to wait."""
 
     data: bytes
@@ -39,7 +58,7 @@ class LateLayer:
 
 
 @dataclass(eq=False)
-class SlowLayer:
+class SlowLayer(_Unproven):
     """Has nothing at hand and answers nobody until `open` is set: then zeros, as many as asked for."""
 
     open: trio.Event = field(default_factory=trio.Event)
@@ -63,7 +82,7 @@ class SlowLayer:
 
 
 @dataclass(eq=False)
-class BrokenLayer:
+class BrokenLayer(_Unproven):
     """Fails every read with `error`."""
 
     error: Exception = field(default_factory=lambda: MkfsError("the layer is broken"))

@@ -51,9 +51,8 @@ def serve(mountpoint: Path, *, shared: bool = False, umask: int = 0, copies: int
         b"buggy.bin": Part(4096, BrokenLayer(ZeroDivisionError("a bug"))),
     }
     parts |= {b"many/%06d" % number: Part(2, MemoryLayer(b"a\n")) for number in range(files)}
-    tree, layers = grow(parts, inline={b"Kitfile": KITFILE}, directories={b"sub/private": 0o700})
     forest = Forest()
-    forest.plant(tree, layers)
+    forest.plant(*grow(parts, inline={b"Kitfile": KITFILE}, directories={b"sub/private": 0o700}))
     file_system = ModelFS(forest, Ownership(os.geteuid(), os.getegid(), umask, shared))
     asked = _count_xattr_requests()
     _wake_up_for_nothing(spurious)

@@ -11,6 +11,8 @@ from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.tree.build import Tree, build
 
+MANIFEST = Digest.of(b"manifest")
+
 
 @dataclass(frozen=True)
 class Part:
@@ -27,12 +29,12 @@ def grow(
     *,
     inline: Mapping[bytes, bytes] = MappingProxyType({}),
     directories: Mapping[bytes, int] = MappingProxyType({}),
-) -> tuple[Tree, tuple[LayerReads, ...]]:
-    """The tree that holds `parts` and `inline` files by path, and the layers of its files."""
+) -> tuple[Tree, tuple[LayerReads, ...], Digest]:
+    """What to plant: the tree that holds `parts` and `inline` files by path, the layers of its files, and its manifest's digest."""
     tables = [(Entry(path, EntryKind.FILE, part.mode, part.size_bytes, part.content_offset),) for path, part in parts.items()]
     tables.append(tuple(Entry(path, EntryKind.DIRECTORY, mode, 0, 0) for path, mode in directories.items()))
     layers = tuple(
         PlannedLayer(Descriptor("test", Digest.of(b"%d" % number), 0), TarLayer(), "model") for number in range(len(tables))
     )
     files = tuple(InlineFile(path, data) for path, data in inline.items())
-    return build(Plan("test", layers, files), tables), tuple(part.layer for part in parts.values())
+    return build(Plan("test", layers, files), tables), tuple(part.layer for part in parts.values()), MANIFEST

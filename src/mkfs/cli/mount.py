@@ -59,6 +59,7 @@ def _rate(text: str) -> int:
     callback=reads(_rate),
     help="Hash all of the cache again and again in the background, so many bytes a second (e.g. 10MiB). [default: off]",
 )
+@click.option("--xattr", is_flag=True, help="Show digest and proof of each file as user.mkfs.* attributes; slows `ls -l`.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors; log warnings only.")
 def command(
     *,
@@ -71,6 +72,7 @@ def command(
     read_timeout: float,
     log_file: Path | None,
     scrub: int | None,
+    xattr: bool,
     quiet: bool,
     source: SourceSettings,
 ) -> None:
@@ -98,6 +100,7 @@ def command(
         gid=os.getgid() if gid is None else gid,
         umask=mask,
         read_timeout_seconds=read_timeout,
+        xattr=xattr,
         scrub_bytes_per_second=scrub,
         verbosity=-1 if quiet else verbosity(click.get_current_context()),
         log_file=str(log_file.absolute()) if log_file else None,

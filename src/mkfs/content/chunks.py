@@ -134,6 +134,12 @@ class ChunkFetch:
         """Whether every chunk is here, as far as is known without reading them."""
         return not await self._engine.on_disk(self._store.missing, range(self._grid.count))
 
+    async def stored_bytes(self, wanted: ByteRange) -> int:
+        """How many bytes of `wanted` are in chunks that are here, as far as is known without reading them."""
+        chunks = self._grid.chunks(wanted)
+        missing = await self._engine.on_disk(self._store.missing, chunks)
+        return wanted.length - sum(self._grid.chunk_range(number).overlap(wanted).length for number in missing)
+
     async def fill(self) -> None:
         """Fetches every chunk that is missing, in order, into the cache.
 

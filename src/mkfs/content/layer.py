@@ -35,7 +35,7 @@ from mkfs.content.engine import Engine
 from mkfs.content.flights import Flights
 from mkfs.content.patience import Verdict
 from mkfs.content.proving import Prover
-from mkfs.content.reads import Buffer
+from mkfs.content.reads import Buffer, RangeFacts
 from mkfs.content.receive import RangesIgnored
 from mkfs.content.settling import settle
 from mkfs.content.shortage import Shortage
@@ -238,6 +238,15 @@ class Layer:
                     return await chunks.read(wanted)
                 except RangesIgnored:
                     self._ranges_ignored(chunks)
+
+    async def facts(self, wanted: ByteRange) -> RangeFacts:
+        """See `LayerReads`."""
+        chunks = self._standing.chunks
+        if chunks is not None:
+            proven_bytes = await chunks.stored_bytes(wanted)
+        else:
+            proven_bytes = wanted.length if self.published else 0
+        return RangeFacts(self.blob.digest, self.basis, proven_bytes)
 
     async def _damaged(self, stored: StoredLayer, error: Damaged) -> None:
         if self._standing.stored is stored:  # else another read found it first

@@ -1,10 +1,23 @@
 """The seam between a file system and the layers below it."""
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, final
 
+from mkfs.oci.digest import Digest
+from mkfs.proof.basis import Basis
 from mkfs.ranges import ByteRange
 
 Buffer = bytes | bytearray | memoryview
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RangeFacts:
+    """What is known of a range of a layer, for a person who asks. `proven_bytes` of it are here, for reads without the registry."""
+
+    layer: Digest
+    basis: Basis
+    proven_bytes: int
 
 
 class LayerReads(Protocol):
@@ -20,3 +33,6 @@ class LayerReads(Protocol):
         wrong, `Unreachable`, `NotFound`, `NotAuthorised` where they cannot be had, `CacheUnusable` where there is no room to prove
         them.
         """
+
+    async def facts(self, wanted: ByteRange) -> RangeFacts:
+        """What `wanted` rests on, and how much of it is here. Asks the disk, never the registry; raises nothing."""

@@ -7,6 +7,7 @@ handler translates what it gets, in one place (`_refusal`). A reader learns only
 import errno
 import logging
 import os
+from collections.abc import Sequence
 from typing import Final, final
 
 import pyfuse3
@@ -30,15 +31,17 @@ ROOT_SECONDS: Final = 1
 
 @final
 class Operations(pyfuse3.Operations):
-    """One per mount. What is not here (getxattr, listxattr, access, flush, fsync …) is ENOSYS in the base class, which the kernel
-    takes for good: it does not ask again, and reports what a file system without the feature reports.
+    """One per mount. What is not here (access, flush, fsync …) is ENOSYS in the base class, which the kernel takes for good: it
+    does not ask again, and reports what a file system without the feature reports. So are extended attributes unless `xattr` asks
+    for them: `ls -l` wants two of every file, and nobody caches them (10,000 files: 0.13 s without, 1.1 s with).
     """
 
     supports_dot_lookup = True
     enable_writeback_cache = False
 
-    def __init__(self, file_system: ModelFS, read_timeout_seconds: float) -> None:
+    def __init__(self, file_system: ModelFS, read_timeout_seconds: float, *, xattr: bool = False) -> None:
         super().__init__()
+        self._xattr = xattr
         self._fs = file_system
         self._read_timeout_seconds = read_timeout_seconds
         self._direct: set[int] = set()  # handles opened with O_DIRECT
@@ -62,6 +65,24 @@ class Operations(pyfuse3.Operations):
         """An inode's attributes."""
         try:
             return _entry(self._fs.getattr(inode))
+        except Exception as error:  # noqa: BLE001 - see the rules above
+            raise self._refusal(error) from None
+
+    async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
+        """The value of an extended attribute."""
+        if not self._xattr:
+            return await super().getxattr(inode, name, ctx)
+        try:
+            return await self._fs.getxattr(inode, name)
+        except Exception as error:  # noqa: BLE001 - see the rules above
+            raise self._refusal(error) from None
+
+    async def listxattr(self, inode: int, ctx: RequestContext) -> Sequence[bytes]:
+        """The names of an inode's extended attributes."""
+        if not self._xattr:
+            return await super().listxattr(inode, ctx)
+        try:
+            return self._fs.listxattr(inode)
         except Exception as error:  # noqa: BLE001 - see the rules above
             raise self._refusal(error) from None
 

@@ -48,6 +48,7 @@ class MountOptions:
     name: str
     allow_other: bool = False  # everybody may look; modes decide what they see
     read_timeout_seconds: float = 300  # for O_DIRECT reads, which no signal can end
+    xattr: bool = False  # answer getxattr and listxattr; see `fuse.operations`
 
 
 @final
@@ -100,7 +101,7 @@ def mount(file_system: ModelFS, options: MountOptions) -> Session:
     clear_dead_mount(options.mountpoint)
     check_mountpoint(options.mountpoint)
     place = resolve(options.mountpoint)
-    operations = Operations(file_system, options.read_timeout_seconds)
+    operations = Operations(file_system, options.read_timeout_seconds, xattr=options.xattr)
     prepare_loop()
     words = _init(operations, place, _kernel_options(options))
     if words:

@@ -100,11 +100,11 @@ async def _show(artifact: Artifact, cache: Cache, settings: MountSettings, annou
     description = artifact.description
     name = str(description.reference.pinned(description.digest))
     forest = Forest()
-    forest.plant(artifact.tree, artifact.layers)
+    forest.plant(artifact.tree, artifact.layers, description.digest)
     ownership = Ownership(settings.uid, settings.gid, settings.umask, settings.allow_other)
     session = mount(
         ModelFS(forest, ownership),
-        MountOptions(Path(settings.mountpoint), name, settings.allow_other, settings.read_timeout_seconds),
+        MountOptions(Path(settings.mountpoint), name, settings.allow_other, settings.read_timeout_seconds, settings.xattr),
     )
     try:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

@@ -13,6 +13,7 @@ from typing import Final, final
 
 from mkfs.content.reads import LayerReads
 from mkfs.errors import FileSystemError
+from mkfs.oci.digest import Digest
 from mkfs.tree.build import ROOT, Tree
 from mkfs.tree.nodes import File, Node
 
@@ -23,11 +24,12 @@ TREE_STRIDE: Final = 2**40
 @final
 @dataclass(frozen=True, eq=False)  # no slots: it keeps its totals once somebody asked
 class Planted:
-    """A tree in its place. `layers` are parallel to its plan's and answer the reads of its files."""
+    """A tree in its place. `layers` are parallel to its plan's and answer the reads of its files; `digest` is its manifest's."""
 
     number: int
     tree: Tree
     layers: Sequence[LayerReads]
+    digest: Digest
 
     def inode(self, node_number: int) -> int:
         """The mount's number for a node of this tree."""
@@ -47,9 +49,9 @@ class Forest:
     def __init__(self) -> None:
         self._trees: list[Planted] = []
 
-    def plant(self, tree: Tree, layers: Sequence[LayerReads]) -> Planted:
+    def plant(self, tree: Tree, layers: Sequence[LayerReads], digest: Digest) -> Planted:
         """Adds a tree under the next number."""
-        planted = Planted(len(self._trees), tree, layers)
+        planted = Planted(len(self._trees), tree, layers, digest)
         self._trees.append(planted)
         return planted
 

@@ -14,6 +14,7 @@ from mkfs.content.reads import Buffer
 from mkfs.errors import FileSystemError
 from mkfs.tree.nodes import Directory, File, Node
 from mkfs.units import KIB
+from mkfs.vfs import xattrs
 from mkfs.vfs.attributes import Attributes, Ownership
 from mkfs.vfs.contents import Content, content_of
 from mkfs.vfs.forest import Forest, Planted
@@ -70,6 +71,14 @@ class ModelFS:
     def getattr(self, inode: int) -> Attributes:
         """The attributes of `inode`. Raises `FileSystemError` ESTALE."""
         return self._attributes(*self._forest.locate(inode))
+
+    def listxattr(self, inode: int) -> tuple[bytes, ...]:
+        """The names of the extended attributes of `inode` (`vfs.xattrs`). Raises `FileSystemError` ESTALE."""
+        return xattrs.names(self._forest.locate(inode)[1])
+
+    async def getxattr(self, inode: int, name: bytes) -> bytes:
+        """An extended attribute of `inode`. May ask the disk. Raises `FileSystemError`: ENODATA, ESTALE."""
+        return await xattrs.value(*self._forest.locate(inode), name)
 
     def opendir(self, inode: int) -> int:
         """A handle on the listing of a directory as it is now. Raises `FileSystemError`: ENOTDIR, ESTALE."""
