@@ -65,7 +65,7 @@ class Want:
 
 @final
 @dataclass(slots=True, eq=False)
-class Source:
+class RunMeans:
     """What all runs of a layer share. `holding`: buffers they have borrowed."""
 
     engine: Engine
@@ -108,9 +108,9 @@ def neighbours(wants: Iterable[Want], store: ChunkStore) -> Iterator[list[Want]]
 class ChunkRun:
     """One request for the chunks of `wants`, which are neighbours. `fetch` once."""
 
-    def __init__(self, source: Source, wants: list[Want]) -> None:
-        self._source, self._wants = source, wants
-        grid = source.store.index.grid
+    def __init__(self, means: RunMeans, wants: list[Want]) -> None:
+        self._means, self._wants = means, wants
+        grid = means.store.index.grid
         self._bytes = ByteRange(grid.chunk_range(wants[0].number).start, grid.chunk_range(wants[-1].number).stop)
         self._scope = trio.CancelScope()
         self._waiting = len(wants)
@@ -134,28 +134,28 @@ class ChunkRun:
 
     async def fetch(self) -> None:
         """Settles all wants, whatever happens; raises nothing. Cancelling leaves them unsettled: their flights are gone as well."""
-        source = self._source
+        means = self._means
         try:
             with self._scope:
-                buffer = await source.borrow()
+                buffer = await means.borrow()
                 try:
                     await all_done((partial(self._receive, buffer), partial(self._settle, buffer)))
                     for want, error in self._wrong:
                         await self._again(want, error, buffer)
                 finally:
-                    source.give_back(buffer)
+                    means.give_back(buffer)
         except Exception as error:  # noqa: BLE001 - handed to the flights, who are its callers
             for want in self._wants:
                 want.fail(error)
         finally:
             for want in self._wants:
                 if want.error is not None or not want.settled.is_set():
-                    source.release(want.number)
+                    means.release(want.number)
 
     async def _receive(self, buffer: bytearray) -> None:
-        source = self._source
+        means = self._means
         with memoryview(buffer)[: self._bytes.length] as into:
-            await receive(source.reader, source.blob, self._bytes, into, progress=self._received)
+            await receive(means.reader, means.blob, self._bytes, into, progress=self._received)
 
     def _received(self, count: int, host: str) -> None:
         self.received_bytes += count
@@ -180,32 +180,32 @@ class ChunkRun:
         def keep() -> bytes:
             with memoryview(buffer)[at : at + self._chunk_range(want).length] as received:
                 chunk = bytes(received)  # private: nobody writes to it any more, and the buffer goes on to others
-            self._source.store.keep(want.number, chunk, now)
+            self._means.store.keep(want.number, chunk, now)
             return chunk
 
-        chunk = await self._source.engine.hashing(keep)
-        self._source.release(want.number)
+        chunk = await self._means.engine.hashing(keep)
+        self._means.release(want.number)
         if not want.left:
             self._waiting -= 1
             want.land(chunk)
 
     async def _again(self, want: Want, first: Mismatch, buffer: bytearray) -> None:
         """A verdict needs a second fetch: what was wrong may have been a cache on the way."""
-        source, chunk = self._source, self._chunk_range(want)
-        log.warning("bytes %s of %s do not match their digest; fetching them again past all caches", chunk, source.label)
+        means, chunk = self._means, self._chunk_range(want)
+        log.warning("bytes %s of %s do not match their digest; fetching them again past all caches", chunk, means.label)
         with memoryview(buffer)[: chunk.length] as into:
-            await receive(source.reader, source.blob, chunk, into, fresh=True, progress=self._received)
+            await receive(means.reader, means.blob, chunk, into, fresh=True, progress=self._received)
         try:
             await self._keep(want, buffer, 0)
         except Mismatch as second:
             brought = "the same wrong bytes" if second.what == first.what else "different wrong bytes"
             error = Mismatch(
-                f"bytes {chunk} of layer {source.blob.digest} do not match their digest: two fetches brought {brought}",
-                f"{source.label}, from {', '.join(sorted(self._hosts))}",
+                f"bytes {chunk} of layer {means.blob.digest} do not match their digest: two fetches brought {brought}",
+                f"{means.label}, from {', '.join(sorted(self._hosts))}",
                 "the registry's copy is damaged: push the artifact again; reads are tried again after a minute",
             )
-            log.error("%s: %s (%s)", source.label, error.what, error.where)  # noqa: TRY400 - a verdict, no trace wanted
+            log.error("%s: %s (%s)", means.label, error.what, error.where)  # noqa: TRY400 - a verdict, no trace wanted
             want.fail(error)
 
     def _chunk_range(self, want: Want) -> ByteRange:
-        return self._source.store.index.grid.chunk_range(want.number)
+        return self._means.store.index.grid.chunk_range(want.number)

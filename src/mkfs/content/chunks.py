@@ -24,7 +24,7 @@ import trio
 
 from mkfs.cache.locks import LayerLock
 from mkfs.content.buffers import RANGE_BYTES
-from mkfs.content.chunk_run import ChunkRun, Source, Want, neighbours
+from mkfs.content.chunk_run import ChunkRun, RunMeans, Want, neighbours
 from mkfs.content.chunk_store import ChunkStore
 from mkfs.content.engine import Engine
 from mkfs.content.flights import Flights
@@ -74,10 +74,10 @@ class _Claims:
 class ChunkFetch:
     """Proven reads of one layer, chunk by chunk. `index` must be one that is trusted."""
 
-    def __init__(self, *, source: Source, lock: LayerLock, store: ChunkStore) -> None:
-        self._source, self._lock, self._store = source, lock, store
-        self._engine, self._grid = source.engine, store.index.grid
-        self._flights: Flights[int, Buffer] = Flights(source.engine.nursery)
+    def __init__(self, *, means: RunMeans, lock: LayerLock, store: ChunkStore) -> None:
+        self._means, self._lock, self._store = means, lock, store
+        self._engine, self._grid = means.engine, store.index.grid
+        self._flights: Flights[int, Buffer] = Flights(means.engine.nursery)
         self._streams = Streams()
         self._verdicts: dict[int, Verdict] = {}
         self._wants: list[Want] = []  # not gathered yet
@@ -92,8 +92,8 @@ class ChunkFetch:
         store = ChunkStore(engine.cache, engine.memory, index, shortage, label)
         await engine.on_disk(store.open, trio.current_time())
         lock = await engine.on_disk(engine.cache.lock, blob.digest)
-        source = Source(engine=engine, reader=reader, blob=blob, store=store, label=label, release=lock.release_chunk)
-        return cls(source=source, lock=lock, store=store)
+        means = RunMeans(engine=engine, reader=reader, blob=blob, store=store, label=label, release=lock.release_chunk)
+        return cls(means=means, lock=lock, store=store)
 
     @property
     def index(self) -> ChunkIndex:
@@ -170,7 +170,7 @@ class ChunkFetch:
         try:
             await all_done(partial(self._chunk, number) for number in missing)
         except Exception as error:  # noqa: BLE001 - a guess that failed: whoever really wants the bytes will hear of it
-            log.debug("nothing fetched ahead of a reader of %s: %s", self._source.label, error)
+            log.debug("nothing fetched ahead of a reader of %s: %s", self._means.label, error)
 
     # --- one chunk
 
@@ -232,7 +232,7 @@ class ChunkFetch:
             if want.left:
                 self._lock.release_chunk(want.number)
         for group in neighbours((want for want in wants if not want.left), self._store):
-            self._engine.nursery.start_soon(self._fetch, ChunkRun(self._source, group))
+            self._engine.nursery.start_soon(self._fetch, ChunkRun(self._means, group))
 
     def _claim(self, wants: list[Want]) -> _Claims:
         """Tries the turns of `wants`. Who had a turn before us may have brought the chunk meanwhile. Blocks."""
@@ -253,7 +253,7 @@ class ChunkFetch:
     async def _wait_for_turn(self, want: Want) -> None:
         try:
             with want.turn:
-                await take_turn(self._engine, self._lock, want.number, f"a chunk of {self._source.label}")
+                await take_turn(self._engine, self._lock, want.number, f"a chunk of {self._means.label}")
         except Exception as error:  # noqa: BLE001 - handed to the flight, who is its caller
             want.fail(error)
         if want.left:
