@@ -16,6 +16,7 @@ _VERBS: Final = {
     "ls": "mkfs.cli.ls",
     "inspect": "mkfs.cli.inspect",
     "warmup": "mkfs.cli.warmup",
+    "verify": "mkfs.cli.verify",
     "cache": "mkfs.cli.cache",
     "version": "mkfs.cli.version",
 }

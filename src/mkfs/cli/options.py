@@ -93,10 +93,11 @@ cache_limit_options = (
 )
 
 
-def source_options(function: F) -> F:
+def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
     """REF and everything that says where it comes from and what is kept of it; `function` gets it as `source`.
 
-    Calling the command raises `BadReference`, `UsageError` for what click cannot judge.
+    `reference` makes a reference of what the user gave for REF. Calling the command raises `BadReference`, and `UsageError` for what
+    click cannot judge.
     """
 
     @functools.wraps(function)
@@ -112,7 +113,7 @@ def source_options(function: F) -> F:
     ) -> object:
         read = load_config(config, places.config_files(os.environ))
         source = SourceSettings(
-            reference=str(Reference.parse(ref, read.alias)),
+            reference=str(Reference.parse(reference(ref), read.alias)),
             cache_dir=str((cache_dir or places.cache_directory(os.environ)).absolute()),
             credentials_file=str(places.docker_config(os.environ).absolute()),
             plain_http=plain_http,

@@ -1,21 +1,27 @@
-"""What `warmup` says while it works, and at its end."""
+"""What `warmup` and `verify` say while they work, and at their end."""
 
 import pytest
 
-from mkfs.cli.warmup import _document, _Lines, _summary
+from mkfs.cli import verify
+from mkfs.cli.layer_report import document as document_of
+from mkfs.cli.progress import Lines
+from mkfs.cli.warmup import _summary
 from mkfs.errors import Mismatch
 from mkfs.oci.digest import Digest
-from mkfs.service.warming import Outcome, Progress, Warmed, WarmedLayer
+from mkfs.proof.basis import Basis
+from mkfs.service.layer_work import LayerReport, Outcome, Progress, Report
 from mkfs.units import GIB, MIB
 
-CACHED = WarmedLayer("model a", Digest.of(b"a"), GIB, Outcome.CACHED)
-FETCHED = WarmedLayer("model b", Digest.of(b"b"), 2 * GIB, Outcome.FETCHED)
-FAILED = WarmedLayer("model c", Digest.of(b"c"), 4 * GIB, Outcome.FAILED, Mismatch("got x, expected y", "registry.test"))
+CACHED = LayerReport("model a", Digest.of(b"a"), GIB, Basis.OWN, Outcome.CACHED)
+FETCHED = LayerReport("model b", Digest.of(b"b"), 2 * GIB, Basis.NOTHING, Outcome.FETCHED)
+FAILED = LayerReport(
+    "model c", Digest.of(b"c"), 4 * GIB, Basis.NOTHING, Outcome.FAILED, Mismatch("got x, expected y", "registry.test")
+)
 REFERENCE = "registry.test/team/llama:7b@sha256:" + "0" * 64
 
 
 def test_a_line_says_how_much_is_there_and_how_fast_it_comes(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = _Lines()
+    lines = Lines()
     lines.show(Progress(done_bytes=100 * MIB, size_bytes=GIB, done_layers=1, layers=3))
     lines.show(Progress(done_bytes=600 * MIB, size_bytes=GIB, done_layers=2, layers=3))
     lines.show(Progress(done_bytes=500 * MIB, size_bytes=GIB, done_layers=2, layers=3))  # a fetch that began anew
@@ -28,14 +34,20 @@ def test_a_line_says_how_much_is_there_and_how_fast_it_comes(capsys: pytest.Capt
 
 
 def test_the_summary_counts_what_is_there() -> None:
-    done = Warmed(REFERENCE, (CACHED, FETCHED), 80)
+    done = Report(REFERENCE, (CACHED, FETCHED), 80)
     assert _summary(done) == f"{REFERENCE}: 3.0 GiB in 2 layers in the cache, 2.0 GiB of it fetched in 1 min 20 s"
-    part = Warmed(REFERENCE, (CACHED, FAILED), 3)
+    part = Report(REFERENCE, (CACHED, FAILED), 3)
     assert _summary(part) == f"{REFERENCE}: 1.0 GiB in 1 of 2 layers in the cache, 0 B of it fetched in 3.0 s"
 
 
+def test_verify_says_what_was_proven_before() -> None:
+    done = Report(REFERENCE, (CACHED, FETCHED), 80)
+    said = f"{REFERENCE}: 3.0 GiB in 2 layers are what their digests say, 1.0 GiB of it were proven before, in 1 min 20 s"
+    assert verify._summary(done) == said
+
+
 def test_the_document_names_each_layer_and_what_became_of_it() -> None:
-    document = _document(Warmed(REFERENCE, (CACHED, FETCHED, FAILED), 1.23456))
+    document = document_of(Report(REFERENCE, (CACHED, FETCHED, FAILED), 1.23456))
     rows = document.pop("layers")
     assert document == {
         "schema_version": 1,
@@ -45,8 +57,8 @@ def test_the_document_names_each_layer_and_what_became_of_it() -> None:
         "seconds": 1.235,
     }
     assert isinstance(rows, list)
-    assert [(row["outcome"], row["error"]) for row in rows] == [
-        ("cached", None),
-        ("fetched", None),
-        ("failed", "got x, expected y (registry.test)"),
+    assert [(row["before"], row["outcome"], row["error"]) for row in rows] == [
+        ("own", "cached", None),
+        ("per layer", "fetched", None),
+        ("per layer", "failed", "got x, expected y (registry.test)"),
     ]

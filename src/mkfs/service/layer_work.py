@@ -1,0 +1,178 @@
+"""Going through all layers of an artifact without mounting it: filling the cache with them, or verifying them.
+
+Several layers at once; each is proven and kept as a mount would do it, so what is done is done: work that was interrupted, or runs
+beside a mount, fetches nothing twice. A layer whose bytes are wrong or missing does not keep the others from being fetched; what
+would fail them all (the registry is gone, there is no room) ends the work at once.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, final
+
+import trio
+
+from mkfs.content.artifact import Artifact, open_artifact
+from mkfs.content.layer import Layer
+from mkfs.content.together import all_done
+from mkfs.errors import BadArchive, IntegrityError, MkfsError, NotFound
+from mkfs.oci.digest import Digest
+from mkfs.proof.basis import Basis
+from mkfs.service.opening import opening
+from mkfs.service.settings import SourceSettings
+
+# Layers at once; each is fetched by several streams, and a registry gives a client only so much.
+CONCURRENCY: Final = 4
+# What says something of one layer only.
+_OF_A_LAYER: Final = (IntegrityError, BadArchive, NotFound)
+
+
+@final
+class Outcome(Enum):
+    """What became of a layer."""
+
+    CACHED = "cached"  # it was there already
+    FETCHED = "fetched"  # all of it or some
+    FAILED = "failed"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """One layer, by the name a person knows it by. `before`: what a read of it rested on when the work began. `error` is set where
+    it failed.
+    """
+
+    label: str
+    digest: Digest
+    size_bytes: int
+    before: Basis
+    outcome: Outcome
+    error: MkfsError | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the work came to. Layers with the same bytes are one."""
+
+    reference: str  # with its digest
+    layers: tuple[LayerReport, ...]
+    seconds: float
+
+    def size_bytes(self, *outcomes: Outcome) -> int:
+        """Of the layers with one of `outcomes`; of all without any."""
+        return sum(layer.size_bytes for layer in self.layers if not outcomes or layer.outcome in outcomes)
+
+    @property
+    def failed(self) -> tuple[LayerReport, ...]:
+        """The layers that could not be had, or were wrong."""
+        return tuple(layer for layer in self.layers if layer.outcome is Outcome.FAILED)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A moment of the work. Bytes count once they are received or hashed; a layer once it is done."""
+
+    done_bytes: int
+    size_bytes: int
+    done_layers: int
+    layers: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """`show` is called every `period_seconds`, and at the end."""
+
+    show: Callable[[Progress], None]
+    period_seconds: float
+
+
+async def warm(settings: SourceSettings, showing: Showing, *, concurrency: int = CONCURRENCY) -> Report:
+    """Returns when the cache has every layer that could be had.
+
+    Raises what `content.artifact.open_artifact` raises; `Unreachable`, `NotAuthorised`, `CacheUnusable` for what fails all layers.
+    Cancelling leaves what is proven in the cache.
+    """
+    return await _go_through(settings, showing, lambda layer, _progress: layer.fill(), concurrency)
+
+
+async def verify(settings: SourceSettings, showing: Showing, *, concurrency: int = CONCURRENCY) -> Report:
+    """Returns when every byte of every layer was hashed, whatever was known of it. Raises as `warm`."""
+    return await _go_through(settings, showing, lambda layer, progress: layer.verify(progress), concurrency)
+
+
+_Work = Callable[[Layer, Callable[[int], None]], Awaitable[None]]
+
+
+async def _go_through(settings: SourceSettings, showing: Showing, work: _Work, concurrency: int) -> Report:
+    started = trio.current_time()
+    async with opening(settings) as means:
+        artifact = await open_artifact(means.engine, means.repository, means.reference)
+        try:
+            going = _Going(artifact, work)
+
+            async def narrate() -> None:
+                while True:
+                    await trio.sleep(showing.period_seconds)
+                    showing.show(going.progress())
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(narrate)
+                layers = await going.run(concurrency)
+                nursery.cancel_scope.cancel()
+            showing.show(going.progress())
+            reference = str(means.reference.pinned(artifact.description.digest))
+            return Report(reference, layers, trio.current_time() - started)
+        finally:
+            artifact.close()
+
+
+@final
+class _Going:
+    """The work itself."""
+
+    def __init__(self, artifact: Artifact, work: _Work) -> None:
+        self._layers = tuple({layer.blob.digest: layer for layer in artifact.layers}.values())
+        self._work = work
+        self._hashed_bytes = dict.fromkeys(self._layers, 0)
+        self._done: dict[Layer, LayerReport] = {}
+
+    async def run(self, concurrency: int) -> tuple[LayerReport, ...]:
+        """All layers, `concurrency` at once; the largest begin first, so that none is left over at the end."""
+        waiting = iter(sorted(self._layers, key=lambda layer: -layer.blob.size_bytes))
+
+        async def take_layers() -> None:
+            for layer in waiting:
+                self._done[layer] = await self._one(layer)
+
+        await all_done([take_layers] * concurrency)
+        return tuple(self._done[layer] for layer in self._layers)
+
+    def progress(self) -> Progress:
+        done_bytes = 0
+        for layer in self._layers:
+            size_bytes = layer.blob.size_bytes
+            seen_bytes = max(self._hashed_bytes[layer], layer.statistics().received_bytes)
+            done_bytes += size_bytes if layer in self._done else min(seen_bytes, size_bytes)
+        return Progress(done_bytes, sum(layer.blob.size_bytes for layer in self._layers), len(self._done), len(self._layers))
+
+    async def _one(self, layer: Layer) -> LayerReport:
+        blob, before, error = layer.blob, layer.basis, None
+
+        def progress(count: int) -> None:
+            self._hashed_bytes[layer] += count
+
+        try:
+            await self._work(layer, progress)
+        except _OF_A_LAYER as failure:
+            error = failure
+        fetched = Outcome.FETCHED if _has_fetched(layer) else Outcome.CACHED
+        return LayerReport(layer.label, blob.digest, blob.size_bytes, before, Outcome.FAILED if error else fetched, error)
+
+
+def _has_fetched(layer: Layer) -> bool:
+    statistics = layer.statistics()
+    return bool(statistics.fetches or (statistics.chunks is not None and statistics.chunks.fetched))
