@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import final
+from typing import Literal, TypeAlias, final
 
 from mkfs.archive.entry import EntryKind
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.oci.manifest import Manifest
+
+
+Compression: TypeAlias = Literal["", "gzip", "zstd"]  # "": stored as it is
 
 
 @final
@@ -30,19 +33,27 @@ class Need:
 @final
 @dataclass(frozen=True, slots=True)
 class TarLayer:
-    """An uncompressed tar. Its entries land below `prefix` (b"" is the root); entries of other kinds are the producer's error."""
+    """A tar. Its entries land below `prefix` (b"" is the root); entries of other kinds are the producer's error.
+
+    `compression` is how the blob is stored; tables and extents count the bytes of the tar itself.
+    """
 
     prefix: bytes = b""
     kinds: frozenset[EntryKind] = frozenset({EntryKind.FILE, EntryKind.DIRECTORY})
+    compression: Compression = ""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class RawLayer:
-    """The layer is the content of one file at `path` (relative, `/` between components, not yet checked)."""
+    """The layer is the content of one file at `path` (relative, `/` between components, not yet checked).
+
+    `compression` is how the blob is stored; the file's size is the descriptor's only where there is none.
+    """
 
     path: bytes
     mode: int = 0o644
+    compression: Compression = ""
 
 
 @final
