@@ -1,6 +1,8 @@
 """The chunk index: knows each chunk's bytes, survives being stored, and is not believed when it was damaged."""
 
 import hashlib
+import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -56,9 +58,52 @@ def test_an_index_reads_back_as_it_was_written(table: tuple[Entry, ...] | None) 
     assert (back.layer, back.grid, back.digests, back.table) == (index.layer, index.grid, index.digests, index.table)
 
 
+def compressed(content: bytes = CONTENT, table: tuple[Entry, ...] | None = None) -> ChunkIndex:
+    index, blob = index_of(content, table), zlib.compress(content)
+    return ChunkIndex(Digest.of(blob), index.grid, index.digests, table, compression="gzip", stored_bytes=len(blob))
+
+
+def test_an_index_of_a_compressed_layer_has_the_blobs_digest_and_size_and_the_contents_chunks() -> None:
+    index = compressed(table=TABLE)
+    back = ChunkIndex.decode(index.encode())
+    assert (back.compression, back.stored_bytes, back.layer) == ("gzip", index.stored_bytes, index.layer)
+    assert (back.grid, back.digests, back.table) == (index.grid, index.digests, TABLE)
+    assert back.stored_bytes < back.grid.size_bytes == len(CONTENT)
+    back.check(0, CONTENT[:CHUNK_BYTES])
+
+
+def test_an_index_of_a_layer_that_is_not_compressed_is_stored_in_the_very_bytes_of_version_1() -> None:
+    # Ledgers in caches name their index by these bytes.
+    encoded = index_of(b"x" * 3000, TABLE).encode()
+    assert Digest.of(encoded).hex == "695ffd2f7a60cb2540cefdfeeb6b45d10684c7dfd2c28f9277837accde29fb5a"
+    assert encoded.startswith(b"mkfs own chunk index 1\n")
+    assert (ChunkIndex.decode(encoded).compression, ChunkIndex.decode(encoded).stored_bytes) == ("", 3000)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "options"),
+    [(3000, {"stored_bytes": 2999}), (3000, {"compression": "zstd"}), (0, {"compression": "gzip", "stored_bytes": -1})],
+)
+def test_a_stored_size_that_cannot_be_is_refused(size_bytes: int, options: dict[str, Any]) -> None:
+    index = index_of(bytes(size_bytes))
+    with pytest.raises(IntegrityError, match="stored size"):
+        ChunkIndex(index.layer, index.grid, index.digests, None, **options)
+
+
+def test_the_versions_are_not_taken_for_each_other() -> None:
+    one, two = index_of().encode(), compressed().encode()
+    for wrong in (
+        two.replace(b"index 2", b"index 1", 1),
+        one.replace(b"index 1", b"index 2", 1),
+        one.replace(b"index 1", b"index 3", 1),
+    ):
+        with pytest.raises(IntegrityError):
+            ChunkIndex.decode(wrong)
+
+
 @given(st.data())
 def test_a_damaged_index_is_never_believed(data: st.DataObject) -> None:
-    encoded = bytearray(index_of(b"x" * 3000, TABLE).encode())
+    encoded = bytearray(data.draw(st.sampled_from([index_of, compressed]))(b"x" * 3000, TABLE).encode())
     at = data.draw(st.integers(0, len(encoded) - 1))
     encoded[at] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(IntegrityError):

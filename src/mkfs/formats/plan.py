@@ -9,6 +9,8 @@ from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.oci.manifest import Manifest
 
+Compression: TypeAlias = Literal["", "gzip", "zstd"]  # "": stored as it is
+
 
 Compression: TypeAlias = Literal["", "gzip", "zstd"]  # "": stored as it is
 

@@ -1,41 +1,70 @@
 """The chunk index of a layer: sha256 of each of its chunks, the grid they are cut by, and the layer's table.
 
 This is the index we make ourselves while a layer is proven and keep beside its bytes; it is believed because we wrote it, and its
-encoding carries its own sha256 so that a damaged file is noticed and not believed. Signed indexes from elsewhere, with a format
-of their own, come with part 3.
+encoding carries its own sha256 so that a damaged file is noticed and not believed. Indexes from elsewhere have a format of their
+own (`proof.artifact_index`).
 
-Encoding: one line of magic, the raw sha256 of the body, the body as MessagePack. Strict: unknown fields, a wrong tiling, a wrong
-count of digests or entries that leave the layer are refused.
+The grid, the digests and the table count the bytes of the layer's *content*: what is stored where nothing is compressed, what
+decompression gives where it is.
+
+Encoding: one line of magic, the raw sha256 of the body, the body as MessagePack. An index of a layer that is not compressed is
+written as version 1 says, so that ledgers, which name their index by its encoding, and older programs on the same cache go on;
+a compressed one is version 2, which adds how and how large it is stored. Strict: unknown fields, a wrong tiling, a wrong count of
+digests or entries that leave the content are refused.
 """
 
 import hashlib
 import hmac
-from typing import Final, final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal, final
 
 import msgspec
 
 from mkfs.archive.entry import Entry, EntryKind, Table
 from mkfs.errors import IntegrityError, Mismatch
+from mkfs.formats.plan import Compression
 from mkfs.oci.digest import Digest
 from mkfs.proof.grid import CHUNK_BYTES, Grid, Segment
 from mkfs.ranges import ByteRange
 
 DIGEST_BYTES: Final = hashlib.sha256().digest_size
 _MAGIC: Final = b"mkfs own chunk index 1\n"
+_MAGIC_COMPRESSED: Final = b"mkfs own chunk index 2\n"
+_HEAD_BYTES: Final = len(_MAGIC) + DIGEST_BYTES
 
 
 @final
 class ChunkIndex:
     """Which bytes each chunk of a layer must have. `digests` holds 32 bytes per chunk, in order; `table` is None for a raw
     layer.
+
+    `layer` is the digest of the blob, `stored_bytes` its size, `compression` how it is compressed. Where it is not, `stored_bytes`
+    may be left out: it is the content's size then. Raises `IntegrityError` where these contradict each other.
     """
 
-    __slots__ = ("digests", "grid", "layer", "table")
+    __slots__ = ("compression", "digests", "grid", "layer", "stored_bytes", "table")
 
-    def __init__(self, layer: Digest, grid: Grid, digests: bytes, table: Table | None) -> None:
+    def __init__(
+        self,
+        layer: Digest,
+        grid: Grid,
+        digests: bytes,
+        table: Table | None,
+        *,
+        compression: Compression = "",
+        stored_bytes: int | None = None,
+    ) -> None:
         if len(digests) != grid.count * DIGEST_BYTES:
             raise IntegrityError(f"chunk index has a wrong length (got {len(digests)} bytes, expected {grid.count * DIGEST_BYTES})")
+        if stored_bytes is None and not compression:
+            stored_bytes = grid.size_bytes
+        if stored_bytes is None or (stored_bytes != grid.size_bytes and not compression) or stored_bytes < 0:
+            got = f"got {stored_bytes} bytes stored, {grid.size_bytes} bytes of content, compression {compression!r}"
+            raise IntegrityError(f"chunk index has a wrong stored size ({got})")
         self.layer, self.grid, self.digests, self.table = layer, grid, digests, table
+        self.compression: Compression = compression
+        self.stored_bytes: int = stored_bytes
 
     def digest_of(self, number: int) -> bytes:
         """The raw sha256 of chunk `number`."""
@@ -58,36 +87,42 @@ class ChunkIndex:
 
     def encode(self) -> bytes:
         """The index as bytes for `decode`."""
-        body = msgspec.msgpack.encode(
-            _Body(
-                layer=str(self.layer),
-                size_bytes=self.grid.size_bytes,
-                chunk_bytes=CHUNK_BYTES,
-                segments=[(s.range.start, s.range.stop, s.file, s.file_offset) for s in self.grid.segments],
-                digests=self.digests,
-                table=None
-                if self.table is None
-                else [(e.path, e.kind.value, e.mode, e.size_bytes, e.content_offset, e.mtime_seconds, e.link) for e in self.table],
-            )
+        body = _Body(
+            layer=str(self.layer),
+            size_bytes=self.grid.size_bytes,
+            chunk_bytes=CHUNK_BYTES,
+            segments=[(s.range.start, s.range.stop, s.file, s.file_offset) for s in self.grid.segments],
+            digests=self.digests,
+            table=None
+            if self.table is None
+            else [(e.path, e.kind.value, e.mode, e.size_bytes, e.content_offset, e.mtime_seconds, e.link) for e in self.table],
         )
-        return _MAGIC + hashlib.sha256(body).digest() + body
+        magic = _MAGIC
+        if self.compression:
+            magic = _MAGIC_COMPRESSED
+            body = _CompressedBody(**msgspec.structs.asdict(body), compression=self.compression, stored_bytes=self.stored_bytes)
+        encoded = msgspec.msgpack.encode(body)
+        return magic + hashlib.sha256(encoded).digest() + encoded
 
     @classmethod
     def decode(cls, data: bytes) -> "ChunkIndex":
         """Reads what `encode` wrote. Raises `IntegrityError` for anything else."""
-        head = len(_MAGIC) + DIGEST_BYTES
-        body = data[head:]
-        if not data.startswith(_MAGIC) or not hmac.compare_digest(data[len(_MAGIC) : head], hashlib.sha256(body).digest()):
+        form = _FORMS.get(data[: len(_MAGIC)])
+        seal, encoded = data[len(_MAGIC) : _HEAD_BYTES], data[_HEAD_BYTES:]
+        if form is None or not hmac.compare_digest(seal, hashlib.sha256(encoded).digest()):
             raise IntegrityError("own chunk index is damaged, or of another version")
         try:
-            fields = msgspec.msgpack.decode(body, type=_Body)
-            grid = Grid(fields.size_bytes, (Segment(ByteRange(a, b), file, at) for a, b, file, at in fields.segments))
-            table = None if fields.table is None else tuple(_entry(row, fields.size_bytes) for row in fields.table)
+            body = msgspec.msgpack.decode(encoded, type=form)
+            grid = Grid(body.size_bytes, (Segment(ByteRange(a, b), file, at) for a, b, file, at in body.segments))
+            table = None if body.table is None else tuple(_entry(row, body.size_bytes) for row in body.table)
         except (msgspec.DecodeError, ValueError) as error:
             raise IntegrityError(f"own chunk index does not decode: {error}") from error
-        if fields.chunk_bytes != CHUNK_BYTES:
-            raise IntegrityError(f"own chunk index has other chunks (got {fields.chunk_bytes} bytes, expected {CHUNK_BYTES})")
-        return cls(Digest.parse(fields.layer), grid, fields.digests, table)
+        if body.chunk_bytes != CHUNK_BYTES:
+            raise IntegrityError(f"own chunk index has other chunks (got {body.chunk_bytes} bytes, expected {CHUNK_BYTES})")
+        layer = Digest.parse(body.layer)
+        if isinstance(body, _CompressedBody):
+            return cls(layer, grid, body.digests, table, compression=body.compression, stored_bytes=body.stored_bytes)
+        return cls(layer, grid, body.digests, table)
 
     def __repr__(self) -> str:
         return f"<ChunkIndex of {self.layer}, {self.grid!r}>"
@@ -110,6 +145,14 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     segments: list[tuple[int, int, int, int]]
     digests: bytes
     table: list[tuple[bytes, str, int, int, int, int, bytes]] | None
+
+
+class _CompressedBody(_Body):
+    compression: Literal["gzip", "zstd"]
+    stored_bytes: int
+
+
+_FORMS: Final[Mapping[bytes, type[_Body]]] = MappingProxyType({_MAGIC: _Body, _MAGIC_COMPRESSED: _CompressedBody})
 
 
 def _entry(row: tuple[bytes, str, int, int, int, int, bytes], layer_bytes: int) -> Entry:
