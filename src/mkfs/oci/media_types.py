@@ -33,3 +33,11 @@ MODELPACK_LAYER_PREFIXES: Final = ("application/vnd.cncf.model.", "application/v
 
 DOCKER_MODEL_CONFIG_PREFIX: Final = "application/vnd.docker.ai.model.config."
 OLLAMA_LAYER_PREFIX: Final = "application/vnd.ollama.image."
+
+# Our own: the chunk indexes of an artifact's layers (docs/CHUNK_INDEX.md).
+CHUNK_INDEX_ARTIFACT: Final = "application/vnd.mkfs.chunk-index.v1"  # an artifactType
+CHUNK_INDEX_DOCUMENT: Final = "application/vnd.mkfs.chunk-index.v1+msgpack"
+
+SIGSTORE_BUNDLE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"  # an artifactType as well
+COSIGN_SIMPLE_SIGNING: Final = "application/vnd.dev.cosign.simplesigning.v1+json"
+IN_TOTO: Final = "application/vnd.in-toto+json"  # the payload of a DSSE envelope
