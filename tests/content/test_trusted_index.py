@@ -176,7 +176,7 @@ async def test_an_index_with_other_names_than_the_layer_is_found_out_by_verify(t
             await layer.verify()
 
 
-@pytest.mark.logs("two chunk indexes of one layer disagree")
+@pytest.mark.logs("two trusted chunk indexes disagree")
 async def test_an_index_that_contradicts_our_own_proof_is_refused_at_mount(tmp_path: Path) -> None:
     async with engine_at(tmp_path / "cache") as engine:
         own = Layer(engine=engine, reader=LARGE.reader(), access=Everybody(), blob=LARGE.descriptor, label="model test", tar=False)
@@ -186,7 +186,7 @@ async def test_an_index_that_contradicts_our_own_proof_is_refused_at_mount(tmp_p
             await layer.open()
 
 
-@pytest.mark.logs("two chunk indexes of one layer disagree")
+@pytest.mark.logs("two trusted chunk indexes disagree")
 async def test_a_small_layer_is_proven_whole_and_a_lie_about_it_found_at_mount(tmp_path: Path) -> None:
     async with engine_at(tmp_path / "cache") as engine:
         layer = layer_under(engine, LARGE.reader(), LARGE, lying_about(index_of(LARGE), 0))

@@ -18,7 +18,7 @@ from typing import Final, Self, final
 
 from mkfs.cache.claims import Claim, bury, claim_directory
 from mkfs.cache.coverage import Coverage
-from mkfs.cache.files import Buffer, create, open_to_write, remove, write_at
+from mkfs.cache.files import Buffer, create, open_to_read, open_to_write, remove, write_at
 from mkfs.cache.indexes import keep_index
 from mkfs.cache.layout import Place
 from mkfs.cache.partial import remove_partial
@@ -98,6 +98,21 @@ class Staging:
                     self._suspects.update(self._grid.chunks(wanted))
                 self._writers -= 1
                 self._idle.notify_all()
+
+    def read_unproven(self, wanted: ByteRange) -> bytes | None:
+        """Bytes of the layer as they came, for whoever may have them unproven; None where they are not all here. Blocks.
+
+        Raises `OSError`.
+        """
+        with self._idle:
+            if self._closed or not self._written.covers(wanted):
+                return None
+        parts = []
+        for span in self._grid.spans(wanted):
+            file = open_to_read(stored_name(span.file), self._claim.file)
+            parts.append(os.pread(file.fd, span.range.length, span.file_offset))
+        content = b"".join(parts)
+        return content if len(content) == wanted.length else None
 
     def publish(self, index: ChunkIndex) -> StoredLayer:
         """Makes the layer readable, under `index`; the caller has proven that the bytes it wrote are the layer's. Blocks.

@@ -59,6 +59,15 @@ def _rate(text: str) -> int:
     callback=reads(_rate),
     help="Hash all of the cache again and again in the background, so many bytes a second (e.g. 10MiB). [default: off]",
 )
+@click.option(
+    "--verify",
+    "proof",
+    type=click.Choice(["strict", "deferred"]),
+    default="strict",
+    show_default=True,
+    help="strict: no byte is answered before it is proven. deferred: the first reads of a layer do not wait for its proof; what "
+    "turns out wrong is logged, forgotten by the kernel and an error from then on, but somebody has read it.",
+)
 @click.option("--xattr", is_flag=True, help="Show digest and proof of each file as user.mkfs.* attributes; slows `ls -l`.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors; log warnings only.")
 def command(
@@ -72,6 +81,7 @@ def command(
     read_timeout: float,
     log_file: Path | None,
     scrub: int | None,
+    proof: str,
     xattr: bool,
     quiet: bool,
     source: SourceSettings,
@@ -100,6 +110,7 @@ def command(
         gid=os.getgid() if gid is None else gid,
         umask=mask,
         read_timeout_seconds=read_timeout,
+        deferred=proof == "deferred",
         xattr=xattr,
         scrub_bytes_per_second=scrub,
         verbosity=-1 if quiet else verbosity(click.get_current_context()),

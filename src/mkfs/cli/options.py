@@ -96,8 +96,8 @@ cache_limit_options = (
 def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
     """REF and everything that says where it comes from and what is kept of it; `function` gets it as `source`.
 
-    `reference` makes a reference of what the user gave for REF. Calling the command raises `BadReference`, and `UsageError` for what
-    click cannot judge.
+    `reference` makes a reference of what the user gave for REF. Calling the command raises `BadReference`, and `UsageError` for
+    what click cannot judge.
     """
 
     @functools.wraps(function)

@@ -93,8 +93,10 @@ async def _describe(source: Source) -> Description:
     return Description(source.reference, resolved.digest, manifest, answer, source.resolved_at, source.notices)
 
 
-async def open_artifact(engine: Engine, repository: Repository | None, reference: Reference) -> Artifact:
+async def open_artifact(engine: Engine, repository: Repository | None, reference: Reference, *, deferred: bool = False) -> Artifact:
     """Everything needed to show the artifact as a directory. Raises what `describe` raises, and `BadArchive`, `CacheUnusable`.
+
+    `deferred`: reads of large layers do not wait for a proof (`content.deferred`).
 
     A layer whose bytes are wrong does not fail this, as long as its headers can be read: its files answer with the error. Without
     a `repository`, or where it is gone and `reference` has a digest, all layers must be in the cache.
@@ -102,7 +104,7 @@ async def open_artifact(engine: Engine, repository: Repository | None, reference
     source = Source(engine, repository, reference)
     description = await _describe(source)
     plan = description.plan
-    layers = _layers(engine, source, plan)
+    layers = _layers(engine, source, plan, deferred=deferred)
     distinct = tuple(dict.fromkeys(layers))
     await all_done(layer.open for layer in distinct)
     if not source.asking and (lacking := [layer.label for layer in distinct if not await layer.is_complete()]):
@@ -118,7 +120,7 @@ async def open_artifact(engine: Engine, repository: Repository | None, reference
     async def learn(layer: Layer) -> None:
         if layer in early:
             try:
-                await layer.prove()
+                await layer.prove(whole=True)
             except IntegrityError as error:  # its readers will get it; names can still come from the headers
                 log.info("%s is shown, but cannot be read: %s", layer.label, error)
         tables[layer] = await layer.table()
@@ -128,7 +130,7 @@ async def open_artifact(engine: Engine, repository: Repository | None, reference
     return Artifact(description, tree, layers, description.notices + _notices(distinct))
 
 
-def _layers(engine: Engine, source: Source, plan: Plan) -> tuple[Layer, ...]:
+def _layers(engine: Engine, source: Source, plan: Plan, *, deferred: bool) -> tuple[Layer, ...]:
     """One `Layer` per distinct bytes and reading; a kit may name the same bytes several times."""
     known: dict[tuple[Digest, int, bool], Layer] = {}
     layers: list[Layer] = []
@@ -137,7 +139,7 @@ def _layers(engine: Engine, source: Source, plan: Plan) -> tuple[Layer, ...]:
         key = (planned.descriptor.digest, planned.descriptor.size_bytes, tar)
         if key not in known:
             blob, label = planned.descriptor, _label(planned)
-            known[key] = Layer(engine=engine, reader=source, access=source, blob=blob, label=label, tar=tar)
+            known[key] = Layer(engine=engine, reader=source, access=source, blob=blob, label=label, tar=tar, deferred=deferred)
         layers.append(known[key])
     return tuple(layers)
 

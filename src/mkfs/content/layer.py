@@ -21,6 +21,7 @@ Atomic between checkpoints: `_standing` changes whole (`content.standing`), and 
 import copy
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import final
@@ -31,6 +32,7 @@ from mkfs.archive.entry import Table
 from mkfs.cache.stored import Damaged, StoredLayer
 from mkfs.content.access import LayerAccess
 from mkfs.content.chunks import ChunkFetch, ChunkStatistics
+from mkfs.content.deferred import DeferredReads
 from mkfs.content.engine import Engine
 from mkfs.content.flights import Flights
 from mkfs.content.patience import Verdict
@@ -83,8 +85,11 @@ class Layer:
         label: str,
         tar: bool,
         trusted: TrustedIndex | None = None,
+        deferred: bool = False,
     ) -> None:
-        """`trusted`: a chunk index of `blob` that came with the artifact and that the user's policy accepts."""
+        """`trusted`: a chunk index of `blob` that came with the artifact and that the user's policy accepts. `deferred`: reads do
+        not wait for a proof (`content.deferred`).
+        """
         self.blob, self.label = blob, label
         self._engine, self._reader, self._access, self._tar = engine, reader, access, tar
         self._standing = Standing(label, trusted, tar=tar)
@@ -105,6 +110,9 @@ class Layer:
             waiting=lambda: self._proofs.statistics().waiting,
         )
         self._damages = 0
+        self._deferred: DeferredReads | None = None
+        if deferred:
+            self._deferred = DeferredReads(engine=engine, reader=reader, blob=blob, label=label, proof=self)
 
     # --- mount time
 
@@ -148,7 +156,22 @@ class Layer:
     @property
     def basis(self) -> Basis:
         """What a read of it rests on."""
-        return self._standing.basis
+        basis = self._standing.basis
+        return Basis.DEFERRED if basis is Basis.NOTHING and self._deferred is not None else basis
+
+    @property
+    def index(self) -> ChunkIndex | None:
+        """The chunk index that reads are checked against; None while nothing is known."""
+        return self._standing.index
+
+    def watch(self, on_distrust: Callable[[], Awaitable[None]]) -> None:
+        """Has `on_distrust` called whenever bytes that were read before they were proven turn out wrong."""
+        if self._deferred is not None:
+            self._deferred.on_distrust = on_distrust
+
+    def received(self, wanted: ByteRange) -> Buffer | None:
+        """See `content.deferred.Proof`."""
+        return self._prover.received(wanted)
 
     @property
     def provisional(self) -> bool:
@@ -225,6 +248,10 @@ class Layer:
     async def read(self, wanted: ByteRange) -> Buffer:
         """See `LayerReads`."""
         while True:
+            if self._deferred is not None and not self.proven:
+                self._refuse_if_judged()
+                with suppress(RangesIgnored):
+                    return await self._deferred.read(wanted, self._grid())
             await self.prove()
             self._refuse_if_judged()
             stored, chunks = self._standing.stored, self._standing.chunks  # both None: found damaged between two checkpoints

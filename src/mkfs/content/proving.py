@@ -19,6 +19,7 @@ from mkfs.errors import CacheUnusable, Mismatch
 from mkfs.oci.descriptor import Descriptor
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import Grid
+from mkfs.ranges import ByteRange
 from mkfs.registry.ranges import RangeReader
 from mkfs.units import format_duration, format_size
 
@@ -46,12 +47,22 @@ class Prover:
         self._engine, self._reader, self._blob = engine, reader, blob
         self._label, self._tar, self._shortage, self._waiting = label, tar, shortage, waiting
         self._fetch: WholeFetch | None = None
+        self._staging: Staging | None = None  # of that fetch
         self.fetches = 0
 
     @property
     def received_bytes(self) -> int:
         """Bytes that the fetch under way has received; 0 without one."""
         return self._fetch.received_bytes if self._fetch else 0
+
+    def received(self, wanted: ByteRange) -> bytes | None:
+        """Bytes of the layer that the fetch under way has received, unproven; None where it has not, or keeps none. Blocks."""
+        staging = self._staging
+        try:
+            return None if staging is None else staging.read_unproven(wanted)
+        except OSError as error:  # published or discarded at this moment, or a failing disk: the registry has them
+            log.debug("what was received of %s cannot be read: %s", self._label, error)
+            return None
 
     async def prove(self, grid: Grid, *, must_keep: bool) -> StoredLayer | ChunkIndex:
         """The layer, published as `grid` cuts it; only its chunk index where the cache has no room for it.
@@ -77,7 +88,7 @@ class Prover:
         fetch = WholeFetch(
             engine=engine, reader=self._reader, blob=self._blob, grid=grid, staging=staging, tar=self._tar, fresh=fresh
         )
-        self._fetch, self.fetches = fetch, self.fetches + 1
+        self._fetch, self._staging, self.fetches = fetch, staging, self.fetches + 1
         started, narration = trio.current_time(), trio.CancelScope()
         engine.nursery.start_soon(self._narrate, narration, fetch, started)
         try:
@@ -87,7 +98,7 @@ class Prover:
             return fetch
         finally:
             narration.cancel()
-            self._fetch = None
+            self._fetch = self._staging = None
             if staging is not None:
                 with trio.CancelScope(shield=True):
                     await engine.on_disk(staging.discard)

@@ -12,7 +12,8 @@ from mkfs.archive.entry import Table
 from mkfs.cache.stored import StoredLayer
 from mkfs.content.chunks import ChunkFetch
 from mkfs.errors import IntegrityError
-from mkfs.proof.basis import Basis, TrustedIndex, check_agreement
+from mkfs.proof.artifact_index import agree_on_layer
+from mkfs.proof.basis import Basis, TrustedIndex
 from mkfs.proof.chunk_index import ChunkIndex
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Standing:
             self.contradict(IntegrityError(what, where, "unmount and mount again: the proven names are in the cache now"))
         if self._trusted is not None and basis is Basis.OWN:
             try:
-                check_agreement(source.index, self._trusted.index)
+                agree_on_layer(source.index, self._trusted.index)
             except IntegrityError as error:
                 hint = f"our own proof says otherwise: do not believe the chunk index that is {self._trusted.words}"
                 self.contradict(IntegrityError(error.what, where, hint))

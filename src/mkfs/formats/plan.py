@@ -12,9 +12,6 @@ from mkfs.oci.manifest import Manifest
 Compression: TypeAlias = Literal["", "gzip", "zstd"]  # "": stored as it is
 
 
-Compression: TypeAlias = Literal["", "gzip", "zstd"]  # "": stored as it is
-
-
 @final
 @dataclass(frozen=True, slots=True)
 class Documents:

@@ -13,13 +13,17 @@ cancelled nursery, leaves the mount, and every path in it answers ENOTCONN until
         session.close(unmount=session.clean)
 """
 
+import errno
+import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
 import pyfuse3
 import trio
+from pyfuse3 import InodeT
 
 from mkfs.errors import FuseUnavailable
 from mkfs.fuse.connection import Tuning, tune
@@ -28,6 +32,8 @@ from mkfs.fuse.mountinfo import SUBTYPE, mount_at
 from mkfs.fuse.nonblocking import never_block, prepare_loop
 from mkfs.fuse.operations import Operations
 from mkfs.vfs.model_fs import ModelFS
+
+log = logging.getLogger(__name__)
 
 # A task per request that waits. Twice max_background: look-ups and O_DIRECT reads are not background, and must find one left.
 MAX_TASKS: Final = 1024
@@ -79,6 +85,22 @@ class Session:
         self.tuning = tune(self.device)  # not before: INIT's answer sets the same values
         self.clean = False
         task_status.started(self)
+
+    async def forget(self, inodes: Iterable[int]) -> None:
+        """Has the kernel forget what it keeps of the content of these inodes. Pages that are mapped stay mapped.
+
+        In a thread: the kernel waits for reads of the same pages that we have not answered yet.
+        """
+
+        def forget() -> None:
+            for inode in inodes:
+                try:
+                    pyfuse3.invalidate_inode(InodeT(inode))
+                except OSError as error:
+                    if error.errno != errno.ENOENT:  # else it never heard of it
+                        log.warning("the kernel does not forget inode %d: %s", inode, error.strerror)
+
+        await trio.to_thread.run_sync(forget)
 
     def stop(self) -> None:
         """Ends `serve`, whatever waits. To be followed by `close(unmount=True)`."""

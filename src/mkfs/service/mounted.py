@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ import trio
 
 from mkfs.cache.store import Cache
 from mkfs.content.artifact import Artifact, open_artifact
+from mkfs.content.layer import Layer
 from mkfs.errors import MkfsError
 from mkfs.fuse.session import MountOptions, Session, mount
 from mkfs.service import logs
@@ -23,11 +25,12 @@ from mkfs.service.scrubbing import scrub_slowly
 from mkfs.service.settings import MountSettings
 from mkfs.units import MIB
 from mkfs.vfs.attributes import Ownership
-from mkfs.vfs.forest import Forest
+from mkfs.vfs.forest import Forest, Planted
 from mkfs.vfs.model_fs import ModelFS
 
 log = logging.getLogger(__name__)
 
+DEFERRED_NOTICE: Final = "--verify deferred: reads may be answered before they are proven; the log says so if one was wrong"
 _M_TRIM_THRESHOLD: Final = -1  # mallopt(3)
 _M_MMAP_THRESHOLD: Final = -3
 LARGEST_PIECE_BYTES: Final = (
@@ -89,23 +92,29 @@ def _keep_freed_memory() -> None:
 
 async def _serve(settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
     async with opening(settings.source) as means:
-        artifact = await open_artifact(means.engine, means.repository, means.reference)
+        artifact = await open_artifact(means.engine, means.repository, means.reference, deferred=settings.deferred)
         try:
             await _show(artifact, means.engine.cache, settings, announce)
         finally:
             artifact.close()
 
 
+async def _forget(session: Session, planted: Planted, layer: Layer) -> None:
+    await session.forget(planted.files_of(layer))
+
+
 async def _show(artifact: Artifact, cache: Cache, settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
     description = artifact.description
     name = str(description.reference.pinned(description.digest))
     forest = Forest()
-    forest.plant(artifact.tree, artifact.layers, description.digest)
+    planted = forest.plant(artifact.tree, artifact.layers, description.digest)
     ownership = Ownership(settings.uid, settings.gid, settings.umask, settings.allow_other)
     session = mount(
         ModelFS(forest, ownership),
         MountOptions(Path(settings.mountpoint), name, settings.allow_other, settings.read_timeout_seconds, settings.xattr),
     )
+    for layer in artifact.layers:
+        layer.watch(partial(_forget, session, planted, layer))
     try:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
@@ -124,8 +133,9 @@ async def _show(artifact: Artifact, cache: Cache, settings: MountSettings, annou
                 if settings.scrub_bytes_per_second is not None:
                     nursery.start_soon(scrub_slowly, cache, settings.scrub_bytes_per_second)
                 log.info("mounted %s at %s, pid %d", name, settings.mountpoint, os.getpid())
+                notices = (*artifact.notices, DEFERRED_NOTICE) if settings.deferred else artifact.notices
                 try:
-                    announce(Outcome(0, (f"{name} mounted at {settings.mountpoint}", *artifact.notices)))
+                    announce(Outcome(0, (f"{name} mounted at {settings.mountpoint}", *notices)))
                 except BrokenPipeError:  # whoever asked for it was killed while waiting
                     log.info("nobody waits for this mount any more: unmounting %s", settings.mountpoint)
                     session.stop()

@@ -38,6 +38,7 @@ class MountSettings:
     gid: int
     umask: int
     read_timeout_seconds: float
+    deferred: bool = False  # reads do not wait for a proof (`content.deferred`)
     xattr: bool = False  # answer user.mkfs.* attributes
     scrub_bytes_per_second: int | None = None  # None: no scrubbing
     verbosity: int = 0  # -1 warnings only, 0 information, 1 and more debugging

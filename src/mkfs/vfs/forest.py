@@ -35,6 +35,12 @@ class Planted:
         """The mount's number for a node of this tree."""
         return self.number * TREE_STRIDE + node_number
 
+    def files_of(self, layer: LayerReads) -> tuple[int, ...]:
+        """The mount's numbers of all files whose content `layer` has. Looks at every node."""
+        nodes = map(self.tree.node, range(ROOT, ROOT + len(self.tree)))
+        files = (node for node in nodes if isinstance(node, File) and node.layer is not None)
+        return tuple(self.inode(file.number) for file in files if file.layer is not None and self.layers[file.layer] is layer)
+
     @cached_property
     def size_bytes(self) -> int:
         """All files together. The first call looks at every node (0.3 s for a million)."""
