@@ -22,11 +22,12 @@ from mkfs.testing import faults
 from mkfs.testing.faults import Fault, Match
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer, serve
-from tests.support.little_model import BLOB_PATH, DATA
+from tests.support.attached import Attached
+from tests.support.little_model import BLOB_PATH, DATA, MANIFEST, MANIFEST_DIGEST, MEDIA_TYPE
 
 HANG_SECONDS = 10  # of real time: a leak shows as a request that waits for ever
 ROUNDS = 10  # trio leaves to chance who goes first, so each order comes up
-MOST_STEPS = 60  # of one request; the loops below end long before
+MOST_STEPS = 100  # of one request; the loops below end long before
 
 
 class Interrupt(trio.abc.Instrument):
@@ -133,6 +134,26 @@ async def test_a_reader_may_be_cancelled_at_any_await(registry: MemoryRegistry, 
                 if through == CONNECTIONS + 4:
                     break
             assert step > 4
+
+
+async def test_a_push_may_be_cancelled_at_any_await(registry: MemoryRegistry) -> None:
+    subject = Descriptor(MEDIA_TYPE, MANIFEST_DIGEST, len(MANIFEST))
+    with serve(registry) as server, trio.fail_after(HANG_SECONDS):
+        client, repository = client_of(server)
+        async with client:
+            for step in range(1, MOST_STEPS):
+                attached = Attached(subject, document=f"document {step}".encode() * 30_000)
+
+                async def work(attached: Attached = attached) -> None:
+                    await attached.push(repository)
+
+                through = await interrupted(work, tasks=2, at_step=step)
+                assert client.statistics().answers == 0
+                await work()
+                assert attached.descriptor in await repository.referrers(MANIFEST_DIGEST)
+                if through == 2:
+                    break
+            assert 10 < step < MOST_STEPS - 1
 
 
 @pytest.mark.parametrize("stalled", [faults.Withhold(), faults.Stall(1000)], ids=["before the answer", "within the body"])

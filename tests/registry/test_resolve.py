@@ -1,6 +1,7 @@
 """Tags and digests resolved: what comes back, and how each thing that may be wrong is told."""
 
 import hashlib
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from mkfs.oci.reference import Reference
 from mkfs.registry.client import RegistryClient
 from mkfs.registry.repository import DOCUMENT_LIMIT_BYTES, Repository
 from mkfs.testing import faults
+from mkfs.testing.bodies import SeededBody, digest_of
 from mkfs.testing.faults import Fault, Match
 from mkfs.testing.registry import MemoryRegistry
 from tests.support.little_model import DATA, MANIFEST, MANIFEST_DIGEST, MEDIA_TYPE
@@ -187,3 +189,30 @@ async def test_a_document_that_would_fill_the_memory_is_not_begun(
     with pytest.raises(BadDocument, match="too large for a document"):
         await repository.read_blob(replace(blob, size_bytes=DOCUMENT_LIMIT_BYTES + 1))
     assert not registry.requests()
+
+
+async def test_a_larger_document_is_read_where_the_caller_says_so(registry: MemoryRegistry, repository: Repository) -> None:
+    body = SeededBody(seed=8, size_bytes=DOCUMENT_LIMIT_BYTES + 5)
+    large = Descriptor("x", digest_of(body), body.size_bytes)
+    registry.push("team/model", None, MANIFEST, {large.digest: body})
+    with pytest.raises(BadDocument, match="expected at most 16777216"):
+        await repository.read_blob(large)
+    tracemalloc.start()
+    try:
+        proven = await repository.read_blob(large, large.size_bytes)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (proven.digest, len(proven.data)) == (large.digest, large.size_bytes)
+    assert most_bytes < 1.5 * large.size_bytes
+    with pytest.raises(BadDocument, match=f"expected at most {large.size_bytes - 1}"):
+        await repository.read_blob(large, large.size_bytes - 1)
+
+
+async def test_a_larger_document_that_is_wrong_is_never_handed_out(registry: MemoryRegistry, repository: Repository) -> None:
+    body = SeededBody(seed=8, size_bytes=2 << 20)
+    large = Descriptor("x", digest_of(body), body.size_bytes)
+    registry.push("team/model", None, MANIFEST, {large.digest: body})
+    registry.faults.install(Fault(Match(), faults.Flip(7)))
+    with pytest.raises(Mismatch):
+        await repository.read_blob(large)

@@ -89,7 +89,8 @@ def test_what_is_not_there_is_refused_in_the_words_of_the_specification(registry
     assert error_of(get(registry, path)) == error
 
 
-def test_nobody_can_write(registry: MemoryRegistry) -> None:
+def test_nobody_can_write_to_a_registry_that_is_read_only(registry: MemoryRegistry) -> None:
+    registry.read_only = True
     assert error_of(registry.respond(Request("PUT", MANIFEST_PATH, body=b"{}"))) == (405, "UNSUPPORTED")
 
 

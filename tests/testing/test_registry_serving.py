@@ -171,9 +171,9 @@ def test_escapes_and_absolute_targets_are_understood(server: RegistryServer) -> 
         assert Sockets(server).fetch(Ask(path)).body == MANIFEST
 
 
-def test_a_form_larger_than_any_token_form_ends_the_connection(server: RegistryServer) -> None:
+def test_a_body_larger_than_any_document_ends_the_connection(server: RegistryServer) -> None:
     with connected(server) as client:
-        client.sendall(b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + bytes(64 * 1024))
+        client.sendall(b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n" + bytes(64 * 1024))
         answer = client.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 404")
     assert b"Connection: close" in answer

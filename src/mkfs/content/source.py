@@ -24,8 +24,9 @@ from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.reference import Reference
 from mkfs.proof.proven import prove
 from mkfs.ranges import ByteRange
+from mkfs.registry.manifests import ResolvedManifest
 from mkfs.registry.ranges import BlobStream
-from mkfs.registry.repository import Repository, ResolvedManifest
+from mkfs.registry.repository import Repository
 from mkfs.units import format_duration
 
 log = logging.getLogger(__name__)

@@ -46,6 +46,7 @@ class Index:
     artifact_type: str
     manifests: tuple[Descriptor, ...]
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    subject: Descriptor | None = None
 
 
 def decode_manifest(data: bytes, content_type: str = "") -> Manifest | Index:
@@ -68,6 +69,7 @@ def decode_manifest(data: bytes, content_type: str = "") -> Manifest | Index:
             fields.media_type("artifactType"),
             fields.descriptors("manifests"),
             fields.annotations(),
+            fields.descriptor("subject"),
         )
     if "layers" not in document:
         raise BadDocument("manifest: has neither layers nor manifests")
@@ -77,7 +79,7 @@ def decode_manifest(data: bytes, content_type: str = "") -> Manifest | Index:
         _descriptor(document.get("config"), "config"),
         fields.descriptors("layers"),
         fields.annotations(),
-        _descriptor(document["subject"], "subject") if document.get("subject") is not None else None,
+        fields.descriptor("subject"),
     )
 
 
@@ -136,6 +138,11 @@ class _Fields:
         if not isinstance(value, list):
             raise BadDocument(f"manifest: {self._at}{key} is {_show(value)} (expected a list)")
         return tuple(_descriptor(item, f"{self._at}{key}[{number}]") for number, item in enumerate(value))
+
+    def descriptor(self, key: str) -> Descriptor | None:
+        """A descriptor; None where missing or null."""
+        value = self._fields.get(key)
+        return None if value is None else _descriptor(value, f"{self._at}{key}")
 
     def size(self) -> int:
         """The required size: a JSON integer, nothing that merely equals one."""

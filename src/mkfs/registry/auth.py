@@ -1,4 +1,4 @@
-"""What to show a registry so that it lets us read one repository: nothing, a password, or a token for `repository:NAME:pull`.
+"""What to show a registry so that it lets us into one repository: nothing, a password, or a token for `repository:NAME:ACTIONS`.
 
 A registry is first asked without credentials; its 401 says what it wants (RFC 9110, 11.6). That is remembered, so later requests
 carry the right header at once. What was refused is never shown again: after a refusal the next thing to show is a fresh token, then
@@ -49,12 +49,24 @@ class Refusal:
 
 @final
 class Authority:
-    """Decides for the requests of one repository. Any number may ask at once; tokens are fetched once for all."""
+    """Decides for the requests of one repository. Any number may ask at once; tokens are fetched once for all.
+
+    `actions` is what a token is asked for: `pull`, or `pull,push` (distribution docs/content/spec/auth/scope.md).
+    """
 
     def __init__(
-        self, *, registry: str, repository: str, origin: Origin, plain_http: bool, credentials: Credentials, tokens: Tokens
+        self,
+        *,
+        registry: str,
+        repository: str,
+        origin: Origin,
+        plain_http: bool,
+        credentials: Credentials,
+        tokens: Tokens,
+        actions: str = "pull",
     ) -> None:
-        self._registry, self._repository, self._origin = registry, repository, origin
+        self.registry, self.repository, self.origin = registry, repository, origin
+        self._scope = f"repository:{repository}:{actions}"
         self._credentials, self._tokens = credentials, tokens
         self._private = origin.scheme == "https" or plain_http
         self._way: Access | str = ""  # what the registry wants: a token for this access, "basic", or "" while it never asked
@@ -81,7 +93,7 @@ class Authority:
                 self._tokens.forget(self._way)
             return await self._showing(changed)
         about = f": {refusal.said}" if refusal.said else f" (status {refusal.status})"
-        raise await self._refused(f"the registry refuses access to {self._repository}{about}")
+        raise await self._refused(f"the registry refuses access to {self.repository}{about}")
 
     def _learn(self, refusal: Refusal, refused: Showing) -> bool:
         """Takes over what the registry wants; whether a 401 said so, or what is known already may be tried afresh."""
@@ -102,15 +114,15 @@ class Authority:
         try:
             realm = Url.parse(challenge.parameters["realm"])
         except ValueError as error:
-            raise NotAuthorised(f"the registry names a token server that is {error}", self._registry) from error
-        check_realm(self._origin, realm)
-        return Access(self._registry, realm, challenge.parameters.get("service", ""), f"repository:{self._repository}:pull")
+            raise NotAuthorised(f"the registry names a token server that is {error}", self.registry) from error
+        check_realm(self.origin, realm)
+        return Access(self.registry, realm, challenge.parameters.get("service", ""), self._scope)
 
     async def _credential(self) -> Credential | None:
-        return await self._credentials.lookup(self._registry) if self._private else None
+        return await self._credentials.lookup(self.registry) if self._private else None
 
     async def _credential_again(self, refused: Credential | None) -> Credential | None:
-        return await self._credentials.lookup_again(self._registry, refused) if self._private else None
+        return await self._credentials.lookup_again(self.registry, refused) if self._private else None
 
     async def _showing(self, credential: Credential | None, refused: Showing = NOBODY) -> Showing:
         if isinstance(self._way, Access):
@@ -134,6 +146,6 @@ class Authority:
 
     async def _refused(self, what: str) -> MkfsError:
         """The error for a person, who must learn whether it is the password or that none was found."""
-        held_back = not self._private and await self._credentials.lookup(self._registry) is not None
-        hint = _PLAIN_HTTP_HINT if held_back else f"docker login {self._registry}"
-        return NotAuthorised(what, f"{self._registry}/{self._repository}; {self._credentials.describe(self._registry)}", hint)
+        held_back = not self._private and await self._credentials.lookup(self.registry) is not None
+        hint = _PLAIN_HTTP_HINT if held_back else f"docker login {self.registry}"
+        return NotAuthorised(what, f"{self.registry}/{self.repository}; {self._credentials.describe(self.registry)}", hint)

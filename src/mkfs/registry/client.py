@@ -43,17 +43,20 @@ class RegistryClient:
 
     def repository(self, reference: Reference) -> Repository:
         """The repository that `reference` names. Nothing is asked yet. Raises `UsageError` where its host makes no sense."""
-        origin = origin_of(reference.registry, plain_http=self._settings.plain_http)
+        reading, pushing = (self._exchange(reference, actions) for actions in ("pull", "pull,push"))
+        return Repository(reading, pushing)
+
+    def _exchange(self, reference: Reference, actions: str) -> Exchange:
         authority = Authority(
             registry=reference.registry,
             repository=reference.repository,
-            origin=origin,
+            origin=origin_of(reference.registry, plain_http=self._settings.plain_http),
             plain_http=self._settings.plain_http,
             credentials=self._credentials,
             tokens=self._tokens,
+            actions=actions,
         )
-        exchange = Exchange(self._transport, origin, authority)
-        return Repository(name=reference.repository, origin=origin, transport=self._transport, exchange=exchange)
+        return Exchange(self._transport, authority)
 
     def statistics(self) -> ClientStatistics:
         """A snapshot of what was sent and received so far."""

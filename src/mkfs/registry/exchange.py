@@ -2,21 +2,25 @@
 
 Rules of this file (facts on CVE-2020-15157 and its kin): `Authorization` goes to the registry's own origin and nowhere else, be
 it another port or scheme of the same host. A redirect is followed only where `hosts.check_redirect` allows it, at most `HOPS` in
-a row. An answer is closed before the next request is sent, so nobody waits for a slot while holding one.
+a row; one that would turn an upload into a GET is none. An answer is closed before the next request is sent, so nobody waits for a
+slot while holding one.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Final, final
+from typing import Final, TypeVar, final
 
 from mkfs.errors import Unreachable
 from mkfs.oci.challenge import parse_challenges
 from mkfs.registry.auth import TRIES, Authority, Refusal
 from mkfs.registry.hopeless import Hopeless
 from mkfs.registry.hosts import check_redirect
-from mkfs.registry.transport import Answer, Transport
-from mkfs.registry.urls import Origin, Url
+from mkfs.registry.retries import persist
+from mkfs.registry.transport import Answer, Content, Transport
+from mkfs.registry.urls import Url
+
+T = TypeVar("T")
 
 HOPS: Final = 5  # registry, its own front door, a storage gateway, the storage: real chains have up to three
 
@@ -29,52 +33,81 @@ _REDIRECTS: Final = frozenset(
         HTTPStatus.PERMANENT_REDIRECT,
     }
 )
+_KEEP_THE_METHOD: Final = frozenset({HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT})  # RFC 9110, 15.4
+_READING: Final = frozenset({"GET", "HEAD"})
 _REFUSALS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 @final
 class Exchange:
-    """Requests for one repository. Any number may run at once."""
+    """Requests for one repository, reading it or writing to it. Any number may run at once.
 
-    def __init__(self, transport: Transport, origin: Origin, authority: Authority) -> None:
-        self._transport, self._origin, self._authority = transport, origin, authority
+    `registry` and `repository` are the names in references, `origin` is where the registry speaks the protocol.
+    """
+
+    def __init__(self, transport: Transport, authority: Authority) -> None:
+        self._transport, self._authority = transport, authority
+        self.registry, self.repository, self.origin = authority.registry, authority.repository, authority.origin
+
+    def url(self, kind: str, name: str, query: str = "") -> Url:
+        """The address of a manifest, blob, list or upload of the repository. `name` and `query` are sent as they are."""
+        return Url(self.origin, f"/v2/{self.repository}/{kind}/{name}{'?' if query else ''}{query}")
+
+    async def persist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """See `retries.persist`."""
+        return await persist(work, self._transport.retried)
 
     @asynccontextmanager
-    async def ask(self, url: Url, headers: Mapping[str, str], *, method: str = "GET") -> AsyncGenerator[Answer, None]:
+    async def ask(
+        self,
+        url: Url,
+        headers: Mapping[str, str],
+        *,
+        method: str = "GET",
+        content: bytes | Content = b"",
+        elsewhere: bool = True,
+    ) -> AsyncGenerator[Answer, None]:
         """The answer at the end of the redirects that begin at `url`: never a redirect, and never a 401 or 403 of the registry
-        itself. `method`: GET or HEAD.
+        itself. Without `elsewhere` a redirect to another origin is not followed, but is the answer.
 
         Raises `NotAuthorised` when the registry refuses what we can show, `Unreachable` when there is no answer or a redirect
         may not be followed.
         """
         for _ in range(HOPS + 1):
-            known = url.origin == self._origin
-            opened = self._as_known(url, headers, method) if known else self._transport.ask(url, headers, method=method)
+            known = url.origin == self.origin
+            opened = (self._as_known if known else self._transport.ask)(url, headers, method=method, content=content)
             async with opened as answer:
                 if answer.status not in _REDIRECTS:
                     yield answer
                     return
+                target = _target(answer)
+                if not elsewhere and target.origin != url.origin:
+                    yield answer
+                    return
                 await answer.explanation()
-            target = _target(answer)
+            if method not in _READING and answer.status not in _KEEP_THE_METHOD:
+                raise Hopeless(f"redirect that makes no {method} (status {answer.status})", url.origin.authority)
             check_redirect(url, target)
             self._transport.redirected()
             url = target
-        raise Hopeless(f"more than {HOPS} redirects in a row", self._origin.authority)
+        raise Hopeless(f"more than {HOPS} redirects in a row", self.origin.authority)
 
     @asynccontextmanager
-    async def _as_known(self, url: Url, headers: Mapping[str, str], method: str) -> AsyncGenerator[Answer, None]:
+    async def _as_known(
+        self, url: Url, headers: Mapping[str, str], *, method: str, content: bytes | Content
+    ) -> AsyncGenerator[Answer, None]:
         """Asks the registry itself, showing what it wants to see."""
         showing = await self._authority.present()
         for tried in range(TRIES):
             shown = {"Authorization": showing.header} if showing.header else {}
-            async with self._transport.ask(url, {**headers, **shown}, method=method) as answer:
+            async with self._transport.ask(url, {**headers, **shown}, method=method, content=content) as answer:
                 if answer.status not in _REFUSALS:
                     yield answer
                     return
                 said = await answer.explanation()
             refusal = Refusal(answer.status, parse_challenges(answer.header_values("WWW-Authenticate")), said)
             showing = await self._authority.after(refusal, showing, first=tried == 0)
-        raise Unreachable("the registry keeps asking for credentials that it was shown", self._origin.authority)
+        raise Unreachable("the registry keeps asking for credentials that it was shown", self.origin.authority)
 
 
 def _target(answer: Answer) -> Url:

@@ -7,55 +7,54 @@ storage refuses it or a transfer from it breaks. Atomic between checkpoints: `_e
 were promised from there.
 """
 
+import io
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final, final
+from typing import BinaryIO, Final, final
 
 import cachetools
+import trio
 
-from mkfs.errors import BadDigest, BadDocument, Mismatch, Unreachable
+from mkfs.errors import BadDocument, Mismatch, Unreachable
 from mkfs.oci.descriptor import Descriptor
-from mkfs.oci.digest import Digest, Verifier
-from mkfs.oci.manifest import MANIFEST_LIMIT_BYTES
-from mkfs.oci.media_types import MANIFEST_ACCEPT
+from mkfs.oci.digest import Digest
 from mkfs.oci.reference import Reference
 from mkfs.proof.proven import Proven, prove
 from mkfs.ranges import ByteRange
 from mkfs.registry.exchange import Exchange
-from mkfs.registry.replies import delivered, is_web_page, no_web_page, refusal
-from mkfs.registry.retries import persist
-from mkfs.registry.transport import Answer, Transport
-from mkfs.registry.urls import Origin, Url
+from mkfs.registry.manifests import DAMAGED_HINT, ResolvedManifest, read_manifest
+from mkfs.registry.pushes import Pushes
+from mkfs.registry.referrers import Referrers
+from mkfs.registry.replies import delivered, refusal
+from mkfs.registry.transport import Answer
+from mkfs.registry.urls import Url
 from mkfs.units import MIB
 
+_log: Final = logging.getLogger(__name__)
+
 DOCUMENT_LIMIT_BYTES: Final = 16 * MIB  # of what is read whole into memory: all the small layers of a kit have no more together
+_HASHED_AT_ONCE_BYTES: Final = MIB  # some ms of hashing; more of it goes to a thread, as others wait for the loop
 _ADDRESSES_KEPT: Final = 256  # a kit has some tens of layers
 
-_DAMAGED_HINT: Final = "the registry's copy is damaged: push the artifact again"
 _CONTENT: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
 # What storage hosts say to a signed address that is too old: S3 403, R2 400 and 403, Azure 403, others 401.
 _EXPIRED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ResolvedManifest:
-    """A manifest or index as the registry sent it. `digest` was computed from `data`; `media_type` is the Content-Type, a hint."""
-
-    digest: Digest
-    data: bytes = field(repr=False)
-    media_type: str
-
-
-@final
 class Repository:
-    """Implements `registry.ranges.RangeReader`. Made by `RegistryClient.repository`; lives as long as its client."""
+    """Implements `registry.ranges.RangeReader`. Made by `RegistryClient.repository`; lives as long as its client.
 
-    def __init__(self, *, name: str, origin: Origin, transport: Transport, exchange: Exchange) -> None:
-        self.name = name
-        self._origin, self._transport, self._exchange = origin, transport, exchange
+    `reading` and `pushing` are its two ways to the registry: who only reads never asks for more.
+    """
+
+    def __init__(self, reading: Exchange, pushing: Exchange) -> None:
+        self.registry, self.name = reading.registry, reading.repository
+        self._exchange, self._origin = reading, reading.origin
+        self._referrers = Referrers(reading)
+        self._pushes = Pushes(pushing)
         self._elsewhere: cachetools.LRUCache[Digest, Url] = cachetools.LRUCache(_ADDRESSES_KEPT)
 
     async def resolve(self, reference: Reference) -> ResolvedManifest:
@@ -64,37 +63,56 @@ class Repository:
         Raises `NotFound`, `NotAuthorised`, `Unreachable` (at the latest after 30 s without an answer), `Mismatch` when the bytes
         are not what the reference or the registry itself says they are, `BadDocument` when they are too many.
         """
-        url = Url(self._origin, f"/v2/{self.name}/manifests/{reference.selector}")
+        return await read_manifest(self._exchange, reference)
 
-        async def work() -> ResolvedManifest:
-            async with self._exchange.ask(url, {"Accept": ", ".join(MANIFEST_ACCEPT)}) as answer:
-                if answer.status != HTTPStatus.OK:
-                    said = await answer.explanation() if answer.url.origin == self._origin else ""
-                    raise refusal(answer, said, str(reference), answer.url.origin.authority)
-                if is_web_page(answer):
-                    raise no_web_page("manifest", answer.url.origin.authority)
-                return _manifest(reference, answer, await answer.read(MANIFEST_LIMIT_BYTES))
+    async def referrers(self, subject: Digest, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
+        """The manifests that say they are about `subject`, of one artifact type or of all; () where there are none.
 
-        return await persist(work, self._transport.retried)
+        At most a thousand descriptors with what the list says of them, annotations included: **unproven**. `resolve` each by its
+        digest, and look at its own `subject`. Raises `NotAuthorised`, `Unreachable`, `Mismatch` and `BadDocument` for a list that
+        makes no sense.
+        """
+        return await self._referrers.of(subject, artifact_type)
 
-    async def read_blob(self, blob: Descriptor) -> Proven:
+    async def push_blob(self, blob: Descriptor, content: bytes | BinaryIO) -> None:
+        """Sends `content`, unless the repository has it. A file is read in a thread, from its beginning, some at a time, and must
+        allow seeking: it is read again where a request is repeated.
+
+        Raises `Mismatch` where `content` is not what `blob` says, `NotAuthorised`, `NotFound` (no such repository, and the registry
+        makes none), `Unreachable` (also where a registry takes no uploads). Cancelling leaves an upload that the registry forgets.
+        """
+        await self._pushes.push_blob(blob, content)
+
+    async def push_manifest(self, data: bytes, media_type: str, tag: str | None = None) -> Digest:
+        """Stores a manifest or index under its digest, and under `tag`. What it names must have been pushed before.
+
+        One with a `subject` is found by `referrers` afterwards: where the registry does not list it, the list under the fallback
+        tag is changed. No registry locks that tag. Who changes it at the same moment may drop our entry; that is noticed, and
+        mended, only until this returns.
+
+        Raises as `push_blob`, and `BadDocument` where `data` is no manifest, or the tag holds something that is no list.
+        """
+        return await self._pushes.push_manifest(data, media_type, tag)
+
+    async def read_blob(self, blob: Descriptor, limit_bytes: int = DOCUMENT_LIMIT_BYTES) -> Proven:
         """All of a small blob, proven. One that came wrong is asked for once more, past caches on the way.
 
-        Raises `NotFound`, `NotAuthorised`, `Unreachable`, `Mismatch`; `BadDocument` above `DOCUMENT_LIMIT_BYTES`.
+        Takes memory for the blob once. Raises `NotFound`, `NotAuthorised`, `Unreachable`, `Mismatch`; `BadDocument` above
+        `limit_bytes`, before anything is asked.
         """
-        if blob.size_bytes > DOCUMENT_LIMIT_BYTES:
-            what = f"too large for a document (got {blob.size_bytes} bytes, expected at most {DOCUMENT_LIMIT_BYTES})"
+        if blob.size_bytes > limit_bytes:
+            what = f"too large for a document (got {blob.size_bytes} bytes, expected at most {limit_bytes})"
             raise BadDocument(what, f"blob {blob.digest}")
         if blob.data is not None or not blob.size_bytes:
             return prove(blob, blob.data or b"")
         try:
-            return prove(blob, await self._read_whole(blob, fresh=False))
+            return await self._read_proven(blob, fresh=False)
         except Mismatch:
-            data = await self._read_whole(blob, fresh=True)
+            _log.info("%s: a document came wrong; asking past caches", self._origin.authority)
         try:
-            return prove(blob, data)
+            return await self._read_proven(blob, fresh=True)
         except Mismatch as error:
-            raise Mismatch(error.what, f"{self._origin.authority}/{self.name}, {blob.media_type}", _DAMAGED_HINT) from error
+            raise Mismatch(error.what, f"{self._origin.authority}/{self.name}, {blob.media_type}", DAMAGED_HINT) from error
 
     async def head_blob(self, blob: Descriptor) -> None:
         """Returns if this repository has `blob`, and would let us read it.
@@ -107,7 +125,7 @@ class Repository:
             return
 
         async def work() -> None:
-            url = Url(self._origin, f"/v2/{self.name}/blobs/{blob.digest}")
+            url = self._exchange.url("blobs", str(blob.digest))
             async with self._exchange.ask(url, {}, method="HEAD") as answer:
                 if answer.status == HTTPStatus.OK and answer.header("Content-Length") == str(blob.size_bytes):
                     return
@@ -116,7 +134,7 @@ class Repository:
             async with self.open_range(blob, ByteRange(0, 1)):
                 return
 
-        await persist(work, self._transport.retried)
+        await self._exchange.persist(work)
 
     @asynccontextmanager
     async def open_range(self, blob: Descriptor, wanted: ByteRange, *, fresh: bool = False) -> AsyncGenerator["Body", None]:
@@ -136,7 +154,7 @@ class Repository:
                         yield await self._body(answer, blob, wanted)
                         return
                     await answer.explanation()  # for the connection's sake
-            async with self._exchange.ask(Url(self._origin, f"/v2/{self.name}/blobs/{blob.digest}"), headers) as answer:
+            async with self._exchange.ask(self._exchange.url("blobs", str(blob.digest)), headers) as answer:
                 yield await self._body(answer, blob, wanted)
         except Unreachable:
             self._elsewhere.pop(blob.digest, None)  # where it broke is not where to go on
@@ -155,12 +173,19 @@ class Repository:
             raise Unreachable(f"the storage host refuses the address the registry gave (status {answer.status})", host)
         raise refusal(answer, "" if elsewhere else said, f"{self.name}, blob {blob.digest}", host)
 
-    async def _read_whole(self, blob: Descriptor, *, fresh: bool) -> bytes:
+    async def _read_proven(self, blob: Descriptor, *, fresh: bool) -> Proven:
         async def work() -> bytes:
+            # `BytesIO` hands out the bytes it holds; joining pieces would need room for them twice.
+            received = io.BytesIO()
             async with self.open_range(blob, ByteRange(0, blob.size_bytes), fresh=fresh) as body:
-                return b"".join([piece async for piece in body])
+                async for piece in body:
+                    received.write(piece)
+            return received.getvalue()
 
-        return await persist(work, self._transport.retried)
+        data = await self._exchange.persist(work)
+        if len(data) < _HASHED_AT_ONCE_BYTES:
+            return prove(blob, data)
+        return await trio.to_thread.run_sync(prove, blob, data)
 
 
 @final
@@ -188,31 +213,3 @@ class Body:
         if self._left < 0:
             raise Unreachable(f"the body is longer than promised (expected {self.range.length} bytes)", self.host)
         return piece
-
-
-def _manifest(reference: Reference, answer: Answer, data: bytes) -> ResolvedManifest:
-    """Checks `data` against the digest asked for, and against the one the registry claims: a hint, but one that must not be
-    wrong.
-    """
-    for digest in (reference.digest, _claimed(answer)):
-        _check(reference, digest, data)
-    media_type = answer.header("Content-Type").partition(";")[0].strip().lower()
-    return ResolvedManifest(reference.digest or Digest.of(data), data, media_type)
-
-
-def _check(reference: Reference, digest: Digest | None, data: bytes) -> None:
-    if digest is None:
-        return
-    verifier = Verifier(digest, len(data))
-    verifier.feed(data)
-    try:
-        verifier.finish()
-    except Mismatch as error:
-        raise Mismatch(error.what, f"manifest of {reference}", _DAMAGED_HINT) from error
-
-
-def _claimed(answer: Answer) -> Digest | None:
-    try:
-        return Digest.parse(answer.header("Docker-Content-Digest"))
-    except BadDigest:
-        return None

@@ -14,7 +14,7 @@ import binascii
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, Protocol, final
 
 import httpx2
 import trio
@@ -37,6 +37,19 @@ _CLOSE_SECONDS: Final = 1.0
 
 # Of the network; how long an answer may take is counted here, for every kind of transport alike.
 _TIMEOUTS: Final = {"connect": CONNECT_SECONDS, "read": None, "write": None, "pool": None}
+
+
+class Content(Protocol):
+    """A request's body that is too large to be one piece."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes `pieces` gives."""
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """All of it from the beginning, in pieces that a slow link takes in some seconds; once more when a request is repeated.
+        What it raises ends the request and passes through.
+        """
 
 
 @final
@@ -133,24 +146,19 @@ class Transport:
 
     @asynccontextmanager
     async def ask(
-        self, url: Url, headers: Mapping[str, str], *, method: str = "GET", content: bytes = b""
+        self, url: Url, headers: Mapping[str, str], *, method: str = "GET", content: bytes | Content = b""
     ) -> AsyncGenerator[Answer, None]:
         """Sends one request, waiting for a slot first, and gives its answer.
 
-        Raises `Unreachable`: no connection within `CONNECT_SECONDS`, no answer within `ANSWER_SECONDS`, or what else goes wrong.
+        Raises `Unreachable`: no connection within `CONNECT_SECONDS`, no answer within `ANSWER_SECONDS` after the last piece of
+        `content` was taken, or what else goes wrong.
         """
         origin = url.origin
         async with self._slots:
             self._requests += 1
             try:
-                request = httpx2.Request(
-                    method,
-                    httpx2.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=url.target.encode("ascii")),
-                    headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
-                    content=content,
-                    extensions={"timeout": _TIMEOUTS},
-                )
-                with trio.fail_after(ANSWER_SECONDS):
+                with trio.fail_after(ANSWER_SECONDS) as patience:
+                    request = _request(method, url, headers, content, patience)
                     response = await self._inner.handle_async_request(request)
             except TRANSPORT_ERRORS as error:
                 raise unreachable(error, origin, answered=False) from error
@@ -180,6 +188,36 @@ class Transport:
     async def aclose(self) -> None:
         """Closes every connection."""
         await self._inner.aclose()
+
+
+def _request(
+    method: str, url: Url, headers: Mapping[str, str], content: bytes | Content, patience: trio.CancelScope
+) -> httpx2.Request:
+    origin = url.origin
+    address = httpx2.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=url.target.encode("ascii"))
+    shown = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+    extensions = {"timeout": _TIMEOUTS}
+    if isinstance(content, bytes):
+        return httpx2.Request(method, address, headers=shown, content=content, extensions=extensions)
+    shown |= {"Host": origin.authority, "Content-Length": str(content.size_bytes)}
+    return httpx2.Request(method, address, headers=shown, stream=_Outgoing(content, patience), extensions=extensions)
+
+
+@final
+class _Outgoing(httpx2.AsyncByteStream):
+    """A body on its way out. Each piece that is taken starts the wait for an answer anew: what moves is not given up."""
+
+    def __init__(self, content: Content, patience: trio.CancelScope) -> None:
+        self._pieces = content.pieces()
+        self._patience = patience
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await anext(self._pieces)
+        self._patience.deadline = trio.current_time() + ANSWER_SECONDS
+        return piece
 
 
 def _repeats(text: str, authorization: str) -> bool:

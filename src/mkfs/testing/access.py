@@ -1,4 +1,4 @@
-"""Who may read what: the three ways a registry asks for credentials.
+"""Who may do what: the three ways a registry asks for credentials.
 
 `registry.access` is one of these and may be replaced at any time, as an administrator would.
 """
@@ -65,12 +65,14 @@ class Bearer:
 
     def refuse(self, request: Request, repository: str, /) -> Answer | None:
         """401 with a challenge that says what is missing: any token, a valid one, or one for this repository."""
-        error = self.issuer.objection(request.headers.get("authorization", ""), repository)
+        action = "pull" if request.method in ("GET", "HEAD") else "push"
+        error = self.issuer.objection(request.headers.get("authorization", ""), repository, action)
         if error is None:
             return None
         parts = [f'realm="{self.issuer.realm_for(request)}"', f'service="{self.issuer.service}"']
         if repository:
-            parts.append(f'scope="repository:{repository}:pull"')
+            actions = "pull" if action == "pull" else "pull,push"
+            parts.append(f'scope="repository:{repository}:{actions}"')
         if error:
             parts.append(f'error="{error}"')
         return refusal(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", {"WWW-Authenticate": f"Bearer {','.join(parts)}"})

@@ -7,8 +7,12 @@ from http import HTTPStatus
 from mkfs.testing.answers import Answer
 
 _MESSAGES: Mapping[str, str] = {
+    "BLOB_UPLOAD_INVALID": "blob upload invalid",
+    "BLOB_UPLOAD_UNKNOWN": "blob upload unknown to registry",
     "BLOB_UNKNOWN": "blob unknown to registry",
     "DIGEST_INVALID": "provided digest is not one",
+    "MANIFEST_BLOB_UNKNOWN": "manifest references a manifest or blob unknown to registry",
+    "MANIFEST_INVALID": "manifest invalid",
     "MANIFEST_UNKNOWN": "manifest unknown to registry",
     "NAME_UNKNOWN": "repository name not known to registry",
     "UNAUTHORIZED": "authentication required",

@@ -1,4 +1,4 @@
-"""A registry in memory: the read side of distribution-spec as a pure function from request to answer, with faults and a log.
+"""A registry in memory: distribution-spec as a pure function from request to answer, with faults and a log.
 
     registry = MemoryRegistry()
     registry.push("team/model", "7b", manifest, blobs)
@@ -9,8 +9,8 @@
 Beside the specification there is `/storage/<digest>`, the place a `Redirect` fault sends clients to: it serves every blob without
 asking who wants it, and like S3 answers 400 to a request that still brings an `Authorization`.
 
-Served are single ranges; several in one request are ignored (200), as RFC 9110 allows. There are no referrers (404), like in
-Debian's registry.
+Served are single ranges; several in one request are ignored (200), as RFC 9110 allows. Referrers are listed where
+`registry.referrers` says how; by default they are not (404), like in Debian's registry.
 """
 
 import json
@@ -31,14 +31,18 @@ from mkfs.testing.bodies import BlobBody, as_body
 from mkfs.testing.contents import Contents
 from mkfs.testing.faults import Faults
 from mkfs.testing.log import Log, Served
+from mkfs.testing.referrers import ReferrersApi
 from mkfs.testing.refusals import refusal
+from mkfs.testing.uploads import Uploads, put_manifest
 
 _BLOB_TYPE: Final = "application/octet-stream"
 _API_VERSION: Final[Mapping[str, str]] = {"Docker-Distribution-API-Version": "registry/2.0"}
 _ROUTE: Final = re.compile(r"/v2/(?P<repository>.+)/(?P<kind>manifests|blobs|tags|referrers)/(?P<name>[^/]+)", re.ASCII)
+_UPLOAD: Final = re.compile(r"/v2/(?P<repository>.+)/blobs/(?P<kind>uploads)/(?P<name>[^/]*)", re.ASCII)
 _STORAGE: Final = re.compile(r"/storage/(?P<name>[^/]+)", re.ASCII)
 _BYTES: Final = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.ASCII)
 _TWO_CREDENTIALS: Final = b"<Error><Code>InvalidArgument</Code><Message>Only one auth mechanism allowed</Message></Error>\n"
+_WRITING: Final = frozenset({("uploads", "POST"), ("uploads", "PATCH"), ("uploads", "PUT"), ("manifests", "PUT")})
 _READING: Final = ("GET", "HEAD")
 
 
@@ -70,7 +74,7 @@ class Response:
 class _Target:
     """What a path names."""
 
-    kind: str  # manifests, blobs, tags, referrers, storage, token, root; "" for nothing known
+    kind: str  # manifests, blobs, tags, referrers, uploads, storage, token, root; "" for nothing known
     repository: str = ""
     name: str = field(default="", repr=False)
     digest: Digest | None = None
@@ -78,11 +82,17 @@ class _Target:
 
 @final
 class MemoryRegistry:
-    """Repositories, a door, faults and a log. Contents, faults and door may change between two requests."""
+    """Repositories, a door, faults and a log. Contents, faults, door and switches may change between two requests.
+
+    Whoever may in may also push, unless the registry is `read_only`; a push makes the repository. `referrers` None: no such list.
+    """
 
     def __init__(self, access: Access | None = None) -> None:
         self.access: Access = access or Anonymous()
         self.repositories: dict[str, Contents] = {}
+        self.uploads = Uploads()
+        self.referrers: ReferrersApi | None = None
+        self.read_only = False
         self.faults = Faults()
         self.log = Log()
 
@@ -135,7 +145,7 @@ class MemoryRegistry:
         if refused is not None:
             return refused
         if request.method not in _READING:
-            return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "UNSUPPORTED")
+            return self._write(request, target)
         if target.kind == "root":
             return Answer.of_bytes(HTTPStatus.OK, b"{}", {"Content-Type": "application/json", **_API_VERSION})
         contents = self.repositories.get(target.repository)
@@ -148,8 +158,21 @@ class MemoryRegistry:
                 return _blob(request, target.digest, contents.blobs)
             case "tags":
                 return _tags(request, target.repository, contents)
+            case "referrers" if self.referrers is not None:
+                return self.referrers.answer(request, contents, target.repository, target.digest)
             case _:
                 return _no_page()
+
+    def _write(self, request: Request, target: _Target) -> Answer:
+        if self.read_only or (target.kind, request.method) not in _WRITING:
+            return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "UNSUPPORTED")
+        contents = self.repositories.setdefault(target.repository, Contents())
+        if target.kind == "uploads":
+            return self.uploads.answer(request, contents, target.repository, target.name)
+        answer = put_manifest(request, contents, target.repository, target.name)
+        if answer.status != HTTPStatus.CREATED or self.referrers is None:
+            return answer
+        return replace(answer, headers={**answer.headers, **self.referrers.says(request.body)})
 
     def _storage(self, request: Request, target: _Target) -> Answer:
         if "authorization" in request.headers:
@@ -163,7 +186,7 @@ def _target(path: str) -> _Target:
         return _Target("token")
     if path in ("/v2", "/v2/"):
         return _Target("root")
-    match = _ROUTE.fullmatch(path) or _STORAGE.fullmatch(path)
+    match = _UPLOAD.fullmatch(path) or _ROUTE.fullmatch(path) or _STORAGE.fullmatch(path)
     if match is None:
         return _Target("")
     groups = match.groupdict()

@@ -29,7 +29,8 @@ from mkfs.units import KIB, MIB
 
 _log = logging.getLogger(__name__)
 
-_BODY_LIMIT_BYTES: Final = 64 * KIB  # of a request: token forms are some hundred bytes
+_BODY_LIMIT_BYTES: Final = 128 * MIB  # of a request, which is kept in memory: the documents that tests push have up to 64 MiB
+_BEGINNING_BYTES: Final = 64 * KIB  # what is read of one that is longer: a client that sends a little more still sees the answer
 _SENDFILE_BYTES: Final = 8 * MIB  # per call: large enough to keep Python out of it
 _BACKLOG: Final = 512  # hundreds of readers may connect at once
 _STOP_SECONDS: Final = 10.0  # for the threads of connections that were just shut down; they have nothing left to wait for
@@ -166,7 +167,8 @@ class _Connection(BaseHTTPRequestHandler):
         length = int(headers.get("content-length", "0")) if headers.get("content-length", "0").isdecimal() else 0
         if length > _BODY_LIMIT_BYTES:
             self.close_connection = True  # the rest of it stays unread
-        body = self.rfile.read(min(length, _BODY_LIMIT_BYTES))
+            length = _BEGINNING_BYTES
+        body = self.rfile.read(length)
         return Request(self.command, unquote(parts.path), parts.query, headers, body)
 
     def _send(self, response: Response) -> None:

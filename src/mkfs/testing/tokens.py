@@ -1,14 +1,15 @@
 """A token issuer as distribution's documents describe it (docs/content/spec/auth: token.md, oauth.md, scope.md).
 
-GET with or without Basic, POST with a password or a refresh token. What is granted is what was asked **and** what the user may: a
-200 from here can carry a token that opens nothing. Tokens are random, live in memory and never appear in a log or a repr.
+GET with or without Basic, POST with a password or a refresh token. Actions are `pull` and `push`. What is granted is what was
+asked **and** what the user may: a 200 from here can carry a token that opens nothing. Tokens are random, live in memory and never
+appear in a log or a repr.
 """
 
 import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, final
@@ -28,16 +29,17 @@ _ANONYMOUS: Final = ""
 @final
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    repositories: frozenset[str]
+    actions: frozenset[tuple[str, str]]  # repository and action
     expires: float  # on the issuer's clock
 
 
 @final
 class TokenIssuer:
-    """Grants tokens for pulling, and knows those it granted. Any thread may call.
+    """Grants tokens, and knows those it granted. Any thread may call.
 
     `users` maps names to passwords. `readers` maps a repository to those who may read it ("" is whoever does not sign in); one that
-    is not in it is for all known users, and for everybody if `anonymous`. `expires_in_seconds` None says nothing, which means 60.
+    is not in it is for all known users, and for everybody if `anonymous`. `writers` says the same of pushing, which nobody may who
+    did not sign in. `expires_in_seconds` None says nothing, which means 60.
     `realm` is where clients are sent for tokens; by default `/token` at the host they spoke to. `post` False answers POST
     with 404, as some registries do. `now` is the clock, in seconds: trio's, where time shall jump.
     """
@@ -48,6 +50,7 @@ class TokenIssuer:
         *,
         anonymous: bool = False,
         readers: Mapping[str, frozenset[str]] | None = None,
+        writers: Mapping[str, frozenset[str]] | None = None,
         service: str = "registry.test",
         realm: str = "",
         expires_in_seconds: int | None = 300,
@@ -59,6 +62,7 @@ class TokenIssuer:
         self._users = users or {}
         self._anonymous = anonymous
         self._readers = readers or {}
+        self._writers = writers or {}
         self._realm = realm
         self._post = post
         self._now = now
@@ -87,8 +91,8 @@ class TokenIssuer:
             self._refresh[token] = user
         return token
 
-    def objection(self, authorization: str, repository: str) -> str | None:
-        """Why this header does not open `repository` ("": any valid token opens that); None: it does.
+    def objection(self, authorization: str, repository: str, action: str = "pull") -> str | None:
+        """Why this header does not allow `action` in `repository` ("": any valid token opens that); None: it does.
 
         The reason is RFC 6750's error code, or "" where there is no token at all.
         """
@@ -99,7 +103,7 @@ class TokenIssuer:
             grant = self._grants.get(token)
         if grant is None or grant.expires <= self._now():
             return "invalid_token"
-        return None if not repository or repository in grant.repositories else "insufficient_scope"
+        return None if not repository or (repository, action) in grant.actions else "insufficient_scope"
 
     def answer(self, request: Request) -> Answer:
         """The token endpoint."""
@@ -134,12 +138,13 @@ class TokenIssuer:
         return self._grant(user, fields.get("scope", "").split(), refresh_token=token)
 
     def _grant(self, user: str, scopes: list[str], *, refresh_token: str) -> Answer:
-        repositories = frozenset(name for text in scopes if (name := _pulled(text)) and self._may_read(user, name))
+        asked = (pair for text in scopes for pair in _asked(text))
+        actions = frozenset((name, action) for name, action in asked if self._may(user, name, action))
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         life = self.expires_in_seconds
         expires = self._now() + (UNSAID_LIFE_SECONDS if life is None else life)
         with self._lock:
-            self._grants[token] = _Grant(repositories, expires)
+            self._grants[token] = _Grant(actions, expires)
         document: dict[str, object] = {"token": token, "access_token": token}
         if life is not None:
             document["expires_in"] = life
@@ -147,16 +152,19 @@ class TokenIssuer:
             document["refresh_token"] = refresh_token
         return Answer.of_bytes(HTTPStatus.OK, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
-    def _may_read(self, user: str, repository: str) -> bool:
-        readers = self._readers.get(repository)
-        return user in readers if readers is not None else self._anonymous or user != _ANONYMOUS
+    def _may(self, user: str, repository: str, action: str) -> bool:
+        named = (self._readers if action == "pull" else self._writers).get(repository)
+        if named is not None:
+            return user in named
+        return user != _ANONYMOUS or (self._anonymous and action == "pull")
 
 
-def _pulled(scope: str) -> str:
-    """The repository that `type:name:actions` asks to pull from, or "". The name may hold colons itself (scope.md)."""
+def _asked(scope: str) -> Iterator[tuple[str, str]]:
+    """The repository and each action that `type:name:actions` asks for. The name may hold colons itself (scope.md)."""
     kind, _, rest = scope.partition(":")
     name, _, actions = rest.rpartition(":")
-    return name if kind == "repository" and "pull" in actions.split(",") else ""
+    if kind == "repository" and name:
+        yield from ((name, action) for action in actions.split(","))
 
 
 def _oauth_error(code: str) -> Answer:
