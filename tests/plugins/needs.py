@@ -1,8 +1,8 @@
 """What a test needs besides Python, said by a marker.
 
-`fuse`, `registry`, `oras`: `scripts/test` installs these. A test that misses one is skipped with the reason; with `CI=true` this
-and every other skip is a failure, so that nothing goes untested unnoticed. `given(NAME)`: a program that only whoever runs the
-tests can give, by its path in the environment variable NAME; where it is unset, the test is deselected.
+`fuse`, `registry`, `oras`, `crane`: `scripts/test` installs these. A test that misses one is skipped with the reason; with
+`CI=true` this and every other skip is a failure, so that nothing goes untested unnoticed. `given(NAME)`: a program that only
+whoever runs the tests can give, by its path in the environment variable NAME; where it is unset, the test is deselected.
 """
 
 import os
@@ -13,8 +13,8 @@ from typing import Final
 
 import pytest
 
-_TOOLS: Final = Path(__file__).resolve().parents[2] / ".tools" / "bin"  # where scripts/install-oras puts it
-_PROGRAMS: Final = {"registry": "docker-registry", "oras": "oras"}
+_TOOLS: Final = Path(__file__).resolve().parents[2] / ".tools" / "bin"  # where scripts/install-oras and -crane put them
+_PROGRAMS: Final = {"registry": "docker-registry", "oras": "oras", "crane": "crane"}
 
 
 def program(name: str) -> Path | None:
@@ -33,6 +33,18 @@ def docker_registry() -> Path:
 def oras() -> Path:
     """The real oras. For tests marked `oras`."""
     return _found("oras")
+
+
+@pytest.fixture(scope="session")
+def crane() -> Path:
+    """The real crane. For tests marked `crane`."""
+    return _found("crane")
+
+
+@pytest.fixture(scope="session")
+def ggcr_registry() -> Path:
+    """Ggcr's registry with the referrers API, built beside crane. For tests marked `crane`."""
+    return _found("ggcr-registry")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
