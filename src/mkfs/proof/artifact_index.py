@@ -87,10 +87,7 @@ class ArtifactIndex:
         """
         for index in self.layers:
             if index.layer == layer.digest:
-                _check_size(index, layer)
-                if index.compression != compression:
-                    got = f"got {index.compression or 'none'}, expected {compression or 'none'}"
-                    raise IntegrityError(f"chunk index has another compression than the manifest ({got})", f"layer {layer.digest}")
+                check_layer(index, layer, compression)
                 return index
         return None
 
@@ -109,6 +106,14 @@ class ArtifactIndex:
 
     def __repr__(self) -> str:
         return f"<ArtifactIndex of {self.subject}, {len(self.layers)} layers>"
+
+
+def check_layer(index: ChunkIndex, layer: Descriptor, compression: Compression) -> None:
+    """Returns if `index`, which is of this layer, has the size and compression that the manifest says. Raises `IntegrityError`."""
+    _check_size(index, layer)
+    if index.compression != compression:
+        got = f"got {index.compression or 'none'}, expected {compression or 'none'}"
+        raise IntegrityError(f"chunk index has another compression than the manifest ({got})", f"layer {layer.digest}")
 
 
 def agree(a: ArtifactIndex, b: ArtifactIndex) -> None:
