@@ -8,14 +8,14 @@ from mkfs.cli.progress import Lines
 from mkfs.cli.warmup import _summary
 from mkfs.errors import Mismatch
 from mkfs.oci.digest import Digest
-from mkfs.proof.basis import Basis
+from mkfs.proof.policy import Trust
 from mkfs.service.layer_work import LayerReport, Outcome, Progress, Report
 from mkfs.units import GIB, MIB
 
-CACHED = LayerReport("model a", Digest.of(b"a"), GIB, Basis.OWN, Outcome.CACHED)
-FETCHED = LayerReport("model b", Digest.of(b"b"), 2 * GIB, Basis.NOTHING, Outcome.FETCHED)
+CACHED = LayerReport("model a", Digest.of(b"a"), GIB, Trust.OWN, Outcome.CACHED)
+FETCHED = LayerReport("model b", Digest.of(b"b"), 2 * GIB, Trust.LAYER, Outcome.FETCHED)
 FAILED = LayerReport(
-    "model c", Digest.of(b"c"), 4 * GIB, Basis.NOTHING, Outcome.FAILED, Mismatch("got x, expected y", "registry.test")
+    "model c", Digest.of(b"c"), 4 * GIB, Trust.LAYER, Outcome.FAILED, Mismatch("got x, expected y", "registry.test")
 )
 REFERENCE = "registry.test/team/llama:7b@sha256:" + "0" * 64
 
@@ -59,6 +59,6 @@ def test_the_document_names_each_layer_and_what_became_of_it() -> None:
     assert isinstance(rows, list)
     assert [(row["before"], row["outcome"], row["error"]) for row in rows] == [
         ("own", "cached", None),
-        ("per layer", "fetched", None),
-        ("per layer", "failed", "got x, expected y (registry.test)"),
+        ("layer digest", "fetched", None),
+        ("layer digest", "failed", "got x, expected y (registry.test)"),
     ]

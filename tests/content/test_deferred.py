@@ -11,7 +11,7 @@ import trio.testing
 from mkfs.content.engine import Engine
 from mkfs.content.layer import Layer
 from mkfs.errors import Mismatch
-from mkfs.proof.basis import Basis
+from mkfs.proof.policy import Trust
 from mkfs.ranges import ByteRange
 from mkfs.testing.faults import Fault, Flip, IgnoreRange, Match, Stall
 from mkfs.testing.sources import MemoryReader
@@ -46,7 +46,7 @@ async def deferred(root: Path, reader: MemoryReader) -> AsyncGenerator[tuple[Eng
 
 async def proven(layer: Layer) -> None:
     """Returns when the proof behind the reads is over and compared with them."""
-    while layer.basis is not Basis.OWN:
+    while layer.trust is not Trust.OWN:
         await trio.lowlevel.checkpoint()
     await trio.testing.wait_all_tasks_blocked(0.01)
 
@@ -57,7 +57,7 @@ async def test_a_read_is_answered_while_the_proof_still_waits_for_bytes(tmp_path
     reader.faults.install(Fault(Match(offset=0), held))
     async with deferred(tmp_path, reader) as (_, layer, watching):
         assert bytes(await layer.read(FAR)) == TWO_LAPS.content[FAR.start : FAR.stop]
-        assert (layer.basis, layer.read_now(FAR)) == (Basis.DEFERRED, None)
+        assert (layer.trust, layer.read_now(FAR)) == (Trust.DEFERRED, None)
         held.release()
         await proven(layer)
         assert watching.told == 0
@@ -110,4 +110,4 @@ async def test_a_server_that_ignores_ranges_answers_when_it_is_proven(tmp_path: 
     reader.faults.install(Fault(Match(), IgnoreRange()))
     async with deferred(tmp_path, reader) as (_, layer, _watching):
         assert bytes(await layer.read(FAR)) == TWO_LAPS.content[FAR.start : FAR.stop]
-        assert layer.basis is Basis.OWN
+        assert layer.trust is Trust.OWN

@@ -14,9 +14,9 @@ from mkfs.content.engine import Engine
 from mkfs.content.layer import Layer
 from mkfs.errors import IntegrityError, Mismatch
 from mkfs.oci.descriptor import Descriptor
-from mkfs.proof.basis import Basis, TrustedIndex
 from mkfs.proof.chunk_index import DIGEST_BYTES, ChunkIndex
 from mkfs.proof.grid import grid_of
+from mkfs.proof.policy import LayerTrust, Trust
 from mkfs.ranges import ByteRange
 from mkfs.testing.faults import Fault, Flip, IgnoreRange, Match
 from mkfs.testing.sources import MemoryReader
@@ -65,7 +65,7 @@ def layer_under(
         blob=blob.descriptor,
         label="model test",
         tar=tar,
-        trusted=TrustedIndex(index, Basis.SIGNED, "signed by a test"),
+        trusted=LayerTrust(index, Trust.SIGNED, "signed by a test"),
     )
 
 
@@ -77,7 +77,7 @@ async def test_only_the_chunk_that_is_wanted_is_fetched_on_the_very_first_read(t
         wanted = ByteRange(9 * MIB + 5, 9 * MIB + 10)
         assert bytes(await layer.read(wanted)) == LARGE.content[wanted.start : wanted.stop]
         assert [served.range for served in reader.requests()] == [ByteRange(9 * MIB, 10 * MIB)]
-        assert layer.basis is Basis.SIGNED
+        assert layer.trust is Trust.SIGNED
 
 
 async def test_names_and_sizes_are_certain_at_mount_and_no_header_is_read(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ async def test_what_came_with_the_artifact_becomes_our_own_when_all_of_it_is_ver
         await layer.read(ByteRange(0, 10))
         assert engine.cache.index(LARGE.digest) is None
         await layer.verify(progress)
-        assert (layer.basis, passed) == (Basis.OWN, LARGE.whole.length)
+        assert (layer.trust, passed) == (Trust.OWN, LARGE.whole.length)
         assert engine.cache.index(LARGE.digest) is not None
         assert reader.bytes_sent() == LARGE.whole.length
     async with engine_at(tmp_path / "cache") as engine:
@@ -140,7 +140,7 @@ async def test_filling_the_cache_proves_the_layer_by_its_own_digest(tmp_path: Pa
     async with engine_at(tmp_path / "cache") as engine:
         layer = layer_under(engine, LARGE.reader(), LARGE, index_of(LARGE))
         await layer.fill()
-        assert layer.basis is Basis.OWN
+        assert layer.trust is Trust.OWN
 
 
 @pytest.mark.logs("every chunk is what the chunk index says, but the layer is not")
@@ -171,7 +171,7 @@ async def test_an_index_with_other_names_than_the_layer_is_found_out_by_verify(t
             engine, ARCHIVE.reader(), ARCHIVE, ChunkIndex(honest.layer, honest.grid, honest.digests, table), tar=True
         )
         await layer.table()
-        assert layer.basis is Basis.SIGNED
+        assert layer.trust is Trust.SIGNED
         with pytest.raises(IntegrityError, match="names or sizes"):
             await layer.verify()
 
@@ -191,7 +191,7 @@ async def test_a_small_layer_is_proven_whole_and_a_lie_about_it_found_at_mount(t
     async with engine_at(tmp_path / "cache") as engine:
         layer = layer_under(engine, LARGE.reader(), LARGE, lying_about(index_of(LARGE), 0))
         await layer.prove(whole=True)
-        assert layer.basis is Basis.OWN
+        assert layer.trust is Trust.OWN
         with pytest.raises(IntegrityError, match="disagree"):
             await layer.table()
 
@@ -214,7 +214,7 @@ async def test_a_server_that_ignores_ranges_makes_it_slower_not_weaker(tmp_path:
         layer = layer_under(engine, reader, LARGE, index_of(LARGE))
         await layer.open()
         assert bytes(await layer.read(ByteRange(9 * MIB, 9 * MIB + 10))) == LARGE.content[9 * MIB : 9 * MIB + 10]
-        assert layer.basis is Basis.OWN
+        assert layer.trust is Trust.OWN
 
 
 CHUNKS = index_of(LARGE).grid.count

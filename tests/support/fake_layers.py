@@ -7,7 +7,7 @@ import trio
 from mkfs.content.reads import RangeFacts
 from mkfs.errors import MkfsError
 from mkfs.oci.digest import Digest
-from mkfs.proof.basis import Basis
+from mkfs.proof.policy import Trust
 from mkfs.ranges import ByteRange
 
 LAYER = Digest.of(b"layer")
@@ -17,14 +17,14 @@ class _Proven:
     """Facts of a layer that is all here."""
 
     async def facts(self, wanted: ByteRange) -> RangeFacts:
-        return RangeFacts(LAYER, Basis.OWN, wanted.length)
+        return RangeFacts(LAYER, Trust.OWN, wanted.length)
 
 
 class _Unproven:
     """Facts of a layer that nobody knows anything of."""
 
     async def facts(self, wanted: ByteRange) -> RangeFacts:
-        return RangeFacts(LAYER, Basis.NOTHING, 0)
+        return RangeFacts(LAYER, Trust.LAYER, 0)
 
 
 @dataclass(eq=False)

@@ -39,7 +39,10 @@ def test_it_says_what_was_proven_before_and_fetches_only_the_rest(
     registry: MemoryRegistry, reference: str, kit: Kit, shell: Shell
 ) -> None:
     first = shell.run("verify", reference, "--format", "json")
-    assert (first.exit_code, rows(first.stdout)) == (0, [("per layer", "fetched"), ("per layer", "fetched"), ("own", "fetched")])
+    assert (first.exit_code, rows(first.stdout)) == (
+        0,
+        [("layer digest", "fetched"), ("layer digest", "fetched"), ("own", "fetched")],
+    )
     registry.log.clear()
     again = shell.run("verify", reference, "--format", "json")
     assert (again.exit_code, rows(again.stdout)) == (0, [("own", "cached")] * 3)
@@ -85,4 +88,4 @@ def test_attributes_of_a_mounted_file_tell_its_proof(reference: str, kit: Kit, s
         before = (os.getxattr(path, "user.mkfs.proof"), os.getxattr(path, "user.mkfs.proven_bytes"))
         path.read_bytes()
         after = (os.getxattr(path, "user.mkfs.proof"), os.getxattr(path, "user.mkfs.proven_bytes"))
-        assert (before, after) == ((b"per layer", b"0"), (b"own", b"%d" % (2 * MIB)))
+        assert (before, after) == ((b"layer digest", b"0"), (b"own", b"%d" % (2 * MIB)))

@@ -30,7 +30,7 @@ async def attributes_of(file_system: ModelFS, name: bytes) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "proof", "proven_bytes"), [(b"here.bin", "own", "100"), (b"later.bin", "per layer", "0"), (b"empty", "own", "0")]
+    ("name", "proof", "proven_bytes"), [(b"here.bin", "own", "100"), (b"later.bin", "layer digest", "0"), (b"empty", "own", "0")]
 )
 async def test_a_file_tells_its_layer_and_what_a_read_rests_on(
     file_system: ModelFS, name: bytes, proof: str, proven_bytes: str

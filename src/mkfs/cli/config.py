@@ -1,8 +1,9 @@
-"""The config file: TOML, read once. Part 1 knows one table; unknown keys are errors, so that a misspelt one is not silently
-nothing.
+"""The config file: TOML, read once. Unknown keys are errors, so that a misspelt one is not silently nothing.
 
     [alias]
     registry = "localhost:5000"     # `registry/llama:7b` now means `localhost:5000/llama:7b`
+
+    [trust]                         # whom to believe: see `proof.trust_settings`; key files are relative to the config file
 
 Searched: `--config`, else `MKFS_CONFIG`, else the user's file, else the system's; the first that exists is the only one read.
 """
@@ -13,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
+from mkfs.cli.trust import read_key_file
 from mkfs.errors import UsageError
+from mkfs.proof.trust_settings import TrustSettings, read_trust
 
 
 @final
@@ -22,6 +25,7 @@ class Config:
     """What a config file says. `alias` maps the first component of a reference to a registry, with or without a path."""
 
     alias: Mapping[str, str] = field(default_factory=dict, hash=False)
+    trust: TrustSettings = field(default_factory=TrustSettings)
     path: Path | None = None  # where it was read from; None: no file
 
 
@@ -36,9 +40,11 @@ def load_config(explicit: Path | None, searched: tuple[Path, ...]) -> Config:
         raise UsageError(f"config file cannot be read: {error.strerror}", str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"config file is not TOML: {error}", str(path)) from error
-    alias = document.pop("alias", {})
+    alias, trust = document.pop("alias", {}), document.pop("trust", {})
     if document:
-        raise UsageError(f"unknown key {next(iter(document))!r} (expected alias)", str(path))
+        raise UsageError(f"unknown key {next(iter(document))!r} (expected alias or trust)", str(path))
     if not isinstance(alias, dict) or not all(isinstance(value, str) and value for value in alias.values()):
         raise UsageError('[alias] must map names to registries, e.g. registry = "localhost:5000"', str(path))
-    return Config(alias, path)
+    if not isinstance(trust, dict):
+        raise UsageError("[trust] must be a table", str(path))
+    return Config(alias, read_trust(trust, lambda name: read_key_file(path.parent / Path(name).expanduser()), str(path)), path)

@@ -52,7 +52,7 @@ def command(*, form: str, source: SourceSettings) -> None:
 
 async def _describe(settings: SourceSettings) -> tuple[Description, list[LayerRow]]:
     async with opening(settings) as means:
-        description = await describe(means.engine, means.repository, means.reference)
+        description = await describe(means.engine, means.repository, means.reference, policy=means.policy)
         return description, [await _row(means, planned) for planned in description.plan.layers]
 
 

@@ -86,7 +86,7 @@ def command(
     quiet: bool,
     source: SourceSettings,
 ) -> None:
-    r"""Mount the artifact REF read-only at DIR, which must be an empty directory.
+    """Mount the artifact REF read-only at DIR, which must be an empty directory.
 
     Returns when DIR is readable; a daemon serves it until `umount DIR`. REF is REGISTRY/REPOSITORY:TAG or @DIGEST.
 
@@ -94,7 +94,7 @@ def command(
     EXAMPLES
       kitfs mount ghcr.io/acme/llama:7b /mnt/llama
       kitfs mount localhost:5000/llama:7b /mnt/llama --foreground
-    """
+    """  # noqa: D301 - click's mark for lines that stay lines
     mask = _octal(umask)
     kernel.check_fuse()
     kernel.check_mountpoint(directory)

@@ -12,8 +12,10 @@ import click
 
 from mkfs.cli import places
 from mkfs.cli.config import load_config
+from mkfs.cli.trust import read_key_file
 from mkfs.errors import UsageError
 from mkfs.oci.reference import Reference
+from mkfs.proof.trust_settings import REGISTRY, KeyFile
 from mkfs.registry.proxies import Proxies
 from mkfs.service.settings import SourceSettings
 from mkfs.units import parse_size
@@ -93,6 +95,29 @@ cache_limit_options = (
 )
 
 
+_trust_options = (
+    click.option(
+        "--trust-key",
+        type=click.Path(path_type=Path, dir_okay=False),
+        multiple=True,
+        envvar="MKFS_TRUST_KEY",
+        help="A file of public keys (PEM): a chunk index that one of them signed is believed. Repeatable.",
+    ),
+    click.option(
+        "--trust-index",
+        type=click.Choice([REGISTRY]),
+        envvar="MKFS_TRUST_INDEX",
+        help="Believe an unsigned chunk index from the artifact's own registry, too; never for a reference with a digest.",
+    ),
+    click.option(
+        "--verify-signature",
+        is_flag=True,
+        envvar="MKFS_VERIFY_SIGNATURE",
+        help="Refuse the artifact unless one of the keys signed it (cosign).",
+    ),
+)
+
+
 def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
     """REF and everything that says where it comes from and what is kept of it; `function` gets it as `source`.
 
@@ -109,6 +134,9 @@ def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
         cache_size: int | None,
         min_free: MinFree,
         config: Path | None,
+        trust_key: tuple[Path, ...],
+        trust_index: str | None,
+        verify_signature: bool,
         **others: object,
     ) -> object:
         read = load_config(config, places.config_files(os.environ))
@@ -121,6 +149,11 @@ def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
             min_free_ratio=min_free.ratio,
             min_free_bytes=min_free.size_bytes,
             proxies=Proxies.from_environment(os.environ),
+            trust=read.trust.with_options(
+                tuple(KeyFile(str(path), read_key_file(path)) for path in trust_key),
+                verify_signature=verify_signature,
+                trust_registry=trust_index == REGISTRY,
+            ),
         )
         return function(source=source, **others)
 
@@ -142,6 +175,7 @@ def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
                 envvar="MKFS_CONFIG",
                 help="Config file. [default: ~/.config/mkfs/config.toml, else /etc/mkfs/config.toml]",
             ),
+            *_trust_options,
             verbosity_option,
         )
     ):

@@ -14,7 +14,7 @@ from mkfs.cli.text import printable
 from mkfs.errors import UsageError
 from mkfs.fuse.kernel import resolve
 from mkfs.fuse.mountinfo import mount_at
-from mkfs.proof.basis import Basis
+from mkfs.proof.policy import Trust
 from mkfs.service.layer_work import Outcome, Report, verify
 from mkfs.service.settings import SourceSettings
 from mkfs.units import format_duration, format_size
@@ -46,7 +46,7 @@ def command(*, form: str, source: SourceSettings) -> None:
 
 def _summary(report: Report) -> str:
     right = [layer for layer in report.layers if layer.outcome is not Outcome.FAILED]
-    before = format_size(sum(layer.size_bytes for layer in right if layer.before is Basis.OWN))
+    before = format_size(sum(layer.size_bytes for layer in right if layer.before is Trust.OWN))
     layers = f"{len(right)} of {len(report.layers)} layers" if report.failed else f"{len(right)} layers"
     size = format_size(sum(layer.size_bytes for layer in right))
     how = f"{before} of it were proven before, in {format_duration(report.seconds)}"

@@ -15,11 +15,13 @@ from mkfs.content.engine import Engine
 from mkfs.content.layer import Layer
 from mkfs.content.source import Source
 from mkfs.content.together import all_done
+from mkfs.content.trusting import judge
 from mkfs.errors import IntegrityError, Unsupported
 from mkfs.formats.plan import Documents, Plan, PlannedLayer, RawLayer, TarLayer
 from mkfs.oci.digest import Digest
 from mkfs.oci.manifest import Index, Manifest, decode_manifest
 from mkfs.oci.reference import Reference
+from mkfs.proof.policy import Policy, Verdict
 from mkfs.registry.repository import Repository
 from mkfs.tree.build import Tree, build
 from mkfs.units import GIB, MIB, format_size
@@ -37,7 +39,8 @@ WORTH_A_NOTICE_BYTES: Final = GIB
 @final
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What the documents of an artifact say; no layer was touched. `digest` is computed from the manifest's bytes.
+    """What the documents of an artifact say, and what is believed of it; no layer was touched. `digest` is computed from the
+    manifest's bytes.
 
     `resolved_at` (seconds since the epoch) says when the registry was asked what the tag means, where that is not now; `notices`
     says so to a person.
@@ -47,6 +50,7 @@ class Description:
     digest: Digest
     manifest: Manifest
     plan: Plan
+    verdict: Verdict
     resolved_at: int | None = None
     notices: tuple[str, ...] = ()
 
@@ -67,15 +71,18 @@ class Artifact:
             layer.close()
 
 
-async def describe(engine: Engine, repository: Repository | None, reference: Reference) -> Description:
-    """Resolves and plans; without a `repository` from the cache alone, and nothing is asked.
+async def describe(
+    engine: Engine, repository: Repository | None, reference: Reference, *, policy: Policy | None = None
+) -> Description:
+    """Resolves, plans and judges by `policy`; without a `repository` from the cache alone, and nothing is asked.
 
-    Raises `NotFound`, `NotAuthorised`, `Unreachable`, `Mismatch`, `BadDocument`, `Unsupported`.
+    Raises `NotFound`, `NotAuthorised`, `Unreachable`, `Mismatch`, `BadDocument`, `Unsupported`; `IntegrityError` where the policy
+    requires what is not there.
     """
-    return await _describe(Source(engine, repository, reference))
+    return await _describe(Source(engine, repository, reference), policy or Policy())
 
 
-async def _describe(source: Source) -> Description:
+async def _describe(source: Source, policy: Policy) -> Description:
     resolved = await source.resolve()
     manifest = decode_manifest(resolved.data, resolved.media_type)
     if isinstance(manifest, Index):
@@ -84,16 +91,39 @@ async def _describe(source: Source) -> Description:
             str(resolved.digest),
             "name one of its manifests by digest: " + ", ".join(str(each.digest) for each in manifest.manifests[:3]),
         )
+    planned: list[Plan] = []
+    judged: list[Verdict] = []
+
+    async def plan() -> None:
+        planned.append(await _plan(source, manifest))
+
+    async def vouch() -> None:
+        judged.append(await judge(source, policy, resolved, manifest))
+
+    await all_done((plan, vouch))  # at once: each asks for other things
+    for warning in planned[0].warnings:
+        log.info("%s: %s", source.reference, warning)
+    for refusal in judged[0].refused:
+        log.info("%s: not believed: %s: %s", source.reference, refusal.what, refusal.reason)
+    await source.remember(resolved)
+    return Description(source.reference, resolved.digest, manifest, planned[0], judged[0], source.resolved_at, source.notices)
+
+
+async def _plan(source: Source, manifest: Manifest) -> Plan:
     blobs: dict[Digest, bytes] = {}
     while not isinstance(answer := formats.plan(Documents(manifest, blobs)), Plan):
         blobs[answer.descriptor.digest] = await source.document(answer.descriptor)
-    for warning in answer.warnings:
-        log.info("%s: %s", source.reference, warning)
-    await source.remember(resolved)
-    return Description(source.reference, resolved.digest, manifest, answer, source.resolved_at, source.notices)
+    return answer
 
 
-async def open_artifact(engine: Engine, repository: Repository | None, reference: Reference, *, deferred: bool = False) -> Artifact:
+async def open_artifact(
+    engine: Engine,
+    repository: Repository | None,
+    reference: Reference,
+    *,
+    policy: Policy | None = None,
+    deferred: bool = False,
+) -> Artifact:
     """Everything needed to show the artifact as a directory. Raises what `describe` raises, and `BadArchive`, `CacheUnusable`.
 
     `deferred`: reads of large layers do not wait for a proof (`content.deferred`).
@@ -102,9 +132,9 @@ async def open_artifact(engine: Engine, repository: Repository | None, reference
     a `repository`, or where it is gone and `reference` has a digest, all layers must be in the cache.
     """
     source = Source(engine, repository, reference)
-    description = await _describe(source)
+    description = await _describe(source, policy or Policy())
     plan = description.plan
-    layers = _layers(engine, source, plan, deferred=deferred)
+    layers = _layers(engine, source, description, deferred=deferred)
     distinct = tuple(dict.fromkeys(layers))
     await all_done(layer.open for layer in distinct)
     if not source.asking and (lacking := [layer.label for layer in distinct if not await layer.is_complete()]):
@@ -130,16 +160,25 @@ async def open_artifact(engine: Engine, repository: Repository | None, reference
     return Artifact(description, tree, layers, description.notices + _notices(distinct))
 
 
-def _layers(engine: Engine, source: Source, plan: Plan, *, deferred: bool) -> tuple[Layer, ...]:
+def _layers(engine: Engine, source: Source, description: Description, *, deferred: bool) -> tuple[Layer, ...]:
     """One `Layer` per distinct bytes and reading; a kit may name the same bytes several times."""
     known: dict[tuple[Digest, int, bool], Layer] = {}
     layers: list[Layer] = []
-    for planned in plan.layers:
+    for planned in description.plan.layers:
         tar = isinstance(planned.reading, TarLayer)
         key = (planned.descriptor.digest, planned.descriptor.size_bytes, tar)
         if key not in known:
             blob, label = planned.descriptor, _label(planned)
-            known[key] = Layer(engine=engine, reader=source, access=source, blob=blob, label=label, tar=tar, deferred=deferred)
+            known[key] = Layer(
+                engine=engine,
+                reader=source,
+                access=source,
+                blob=blob,
+                label=label,
+                tar=tar,
+                trusted=description.verdict.of(blob, planned.reading.compression),
+                deferred=deferred,
+            )
         layers.append(known[key])
     return tuple(layers)
 

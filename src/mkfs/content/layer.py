@@ -46,9 +46,9 @@ from mkfs.content.tables import fetch_table, proven_table
 from mkfs.content.turns import showing, take_turn
 from mkfs.errors import BadArchive, IntegrityError, Mismatch
 from mkfs.oci.descriptor import Descriptor
-from mkfs.proof.basis import Basis, TrustedIndex
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import Grid, grid_of
+from mkfs.proof.policy import LayerTrust, Trust
 from mkfs.ranges import ByteRange
 from mkfs.registry.ranges import RangeReader
 
@@ -60,7 +60,7 @@ log = logging.getLogger(__name__)
 class LayerStatistics:
     """A moment's counts of one layer, for `inspect`, `status` and tests."""
 
-    basis: Basis  # what a read of it rests on
+    trust: Trust  # what a read of it rests on
     published: bool
     provisional: bool  # its table came from headers that nothing proves yet
     received_bytes: int  # of the whole fetch under way
@@ -84,7 +84,7 @@ class Layer:
         blob: Descriptor,
         label: str,
         tar: bool,
-        trusted: TrustedIndex | None = None,
+        trusted: LayerTrust | None = None,
         deferred: bool = False,
     ) -> None:
         """`trusted`: a chunk index of `blob` that came with the artifact and that the user's policy accepts. `deferred`: reads do
@@ -154,10 +154,10 @@ class Layer:
         return self._standing.proven
 
     @property
-    def basis(self) -> Basis:
+    def trust(self) -> Trust:
         """What a read of it rests on."""
-        basis = self._standing.basis
-        return Basis.DEFERRED if basis is Basis.NOTHING and self._deferred is not None else basis
+        trust = self._standing.trust
+        return Trust.DEFERRED if trust is Trust.LAYER and self._deferred is not None else trust
 
     @property
     def index(self) -> ChunkIndex | None:
@@ -207,7 +207,7 @@ class Layer:
                     self._ranges_ignored(chunks)
                 else:
                     break
-        if self.basis is not Basis.OWN:
+        if self.trust is not Trust.OWN:
             await self.verify()
 
     async def verify(self, progress: Callable[[int], None] = lambda _count: None) -> None:
@@ -230,9 +230,9 @@ class Layer:
             if not isinstance(error, Mismatch):
                 self._standing.contradict(error)
             raise
-        if self.basis is not Basis.OWN:
+        if self.trust is not Trust.OWN:
             await self._engine.on_disk(self._engine.cache.keep_index, index)
-            self._standing.basis = Basis.OWN
+            self._standing.trust = Trust.OWN
 
     # --- reads
 
@@ -273,7 +273,7 @@ class Layer:
             proven_bytes = await chunks.stored_bytes(wanted)
         else:
             proven_bytes = wanted.length if self.published else 0
-        return RangeFacts(self.blob.digest, self.basis, proven_bytes)
+        return RangeFacts(self.blob.digest, self.trust, proven_bytes)
 
     async def _damaged(self, stored: StoredLayer, error: Damaged) -> None:
         if self._standing.stored is stored:  # else another read found it first
@@ -303,7 +303,7 @@ class Layer:
     async def _prove(self, *, whole: bool) -> None:
         """Makes reads possible: by what is known, by what another process has proven meanwhile, or by a fetch of our own."""
         if self._index is not None and not self._whole_only:
-            await self._take(self._index, Basis.OWN)
+            await self._take(self._index, Trust.OWN)
             return
         if not whole:
             await self._take_trusted()
@@ -316,7 +316,7 @@ class Layer:
             if not await self._take_cached():
                 with showing(engine, lock, (None,), lambda: self._prover.received_bytes):
                     found = await self._prover.prove(self._grid(), must_keep=self._must_keep or self._whole_only)
-                    await self._take(found, Basis.OWN)
+                    await self._take(found, Trust.OWN)
                 await self._access.earned(self.blob)
         except Mismatch as error:
             self._verdict = Verdict.after(self._verdict, error, trio.current_time())
@@ -343,12 +343,12 @@ class Layer:
             return False
         try:
             try:
-                await self._take(found, Basis.OWN)
+                await self._take(found, Trust.OWN)
             except Damaged as error:
                 if stored is None:
                     raise
                 await self._drop(stored, error)
-                await self._take(index, Basis.OWN)
+                await self._take(index, Trust.OWN)
         except RangesIgnored:
             self._whole_only = True
             return False
@@ -360,7 +360,7 @@ class Layer:
         if trusted is None or self.proven or self._whole_only or not await self._access.allows(self.blob):
             return
         try:
-            await self._take(trusted.index, trusted.basis)
+            await self._take(trusted.index, trusted.trust)
         except RangesIgnored:
             self._whole_only = True
         except BadArchive as error:
@@ -370,17 +370,17 @@ class Layer:
         cache, digest = self._engine.cache, self.blob.digest
         return cache.layer(digest) or (None if self._whole_only else cache.index(digest))
 
-    async def _take(self, found: StoredLayer | ChunkIndex, basis: Basis) -> None:
+    async def _take(self, found: StoredLayer | ChunkIndex, trust: Trust) -> None:
         """Reads come from `found` from now on. Raises `BadArchive`, and what reading its headers raises, if it has no table."""
         if isinstance(found, StoredLayer):
             stored = found
             table = await self._proven_table(stored.index, lambda wanted: self._engine.on_disk(stored.read, wanted))
-            self._standing.adopt(stored, basis, table)
+            self._standing.adopt(stored, trust, table)
             return
         chunks = await ChunkFetch.open(
             engine=self._engine, reader=self._reader, blob=self.blob, index=found, label=self.label, shortage=self._shortage
         )
-        self._standing.adopt(chunks, basis, await self._proven_table(found, chunks.read))
+        self._standing.adopt(chunks, trust, await self._proven_table(found, chunks.read))
 
     async def _proven_table(self, index: ChunkIndex, read: Callable[[ByteRange], Awaitable[Buffer]]) -> Table | None:
         if not self._tar or index.table is not None:
@@ -399,7 +399,7 @@ class Layer:
         """A snapshot; cheap enough for every poll."""
         chunks = None if self._standing.chunks is None else self._standing.chunks.statistics()
         return LayerStatistics(
-            basis=self.basis,
+            trust=self.trust,
             published=self.published,
             provisional=self.provisional,
             received_bytes=self._prover.received_bytes,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol, final
 
 from mkfs.oci.digest import Digest
-from mkfs.proof.basis import Basis
+from mkfs.proof.policy import Trust
 from mkfs.ranges import ByteRange
 
 Buffer = bytes | bytearray | memoryview
@@ -16,7 +16,7 @@ class RangeFacts:
     """What is known of a range of a layer, for a person who asks. `proven_bytes` of it are here, for reads without the registry."""
 
     layer: Digest
-    basis: Basis
+    trust: Trust
     proven_bytes: int
 
 

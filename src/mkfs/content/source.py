@@ -14,6 +14,7 @@ Atomic between checkpoints: `_gone`, `resolved_at` and `notices` change once, in
 
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import final
 
@@ -21,12 +22,15 @@ from mkfs.cache.resolutions import Resolution
 from mkfs.content.engine import Engine
 from mkfs.errors import MkfsError, NotFound, Unreachable
 from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.digest import Digest
+from mkfs.oci.media_types import OCI_INDEX
 from mkfs.oci.reference import Reference
-from mkfs.proof.proven import prove
+from mkfs.oci.referrers import decode_referrers, encode_referrers, fallback_tag
+from mkfs.proof.proven import Proven, prove
 from mkfs.ranges import ByteRange
 from mkfs.registry.manifests import ResolvedManifest
 from mkfs.registry.ranges import BlobStream
-from mkfs.registry.repository import Repository
+from mkfs.registry.repository import DOCUMENT_LIMIT_BYTES, Repository
 from mkfs.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -56,14 +60,14 @@ class Source:
     async def resolve(self) -> ResolvedManifest:
         """The manifest. Raises what `Repository.resolve` raises; offline `NotFound`."""
         if self._repository is None:
-            recalled = await self._recall()
+            recalled = await self._recall(self.reference)
             if recalled is None:
                 raise self.missing("its manifest")
             return self._without_registry(recalled, f"offline: {self.reference}")
         try:
             return await self._repository.resolve(self.reference)
         except Unreachable as error:
-            recalled = await self._recall()
+            recalled = await self._recall(self.reference)
             if recalled is None:
                 raise
             if self.reference.digest is None:
@@ -79,18 +83,58 @@ class Source:
         self.notices = (notice,)
         return ResolvedManifest(recalled.digest, recalled.data, recalled.media_type)
 
-    async def _recall(self) -> Resolution | None:
-        return await self._engine.on_disk(self._engine.cache.resolutions.recall, self.reference)
+    async def _recall(self, reference: Reference) -> Resolution | None:
+        return await self._engine.on_disk(self._engine.cache.resolutions.recall, reference)
 
     async def remember(self, resolved: ResolvedManifest) -> None:
         """Keeps what the registry said, for a time without it."""
         if self.asking:
-            proven = prove(Descriptor(resolved.media_type, resolved.digest, len(resolved.data)), resolved.data)
-            remember = self._engine.cache.resolutions.remember
-            await self._engine.on_disk(remember, self.reference, proven, resolved.media_type, time.time())
+            await self._remember(self.reference, resolved.data, resolved.media_type)
 
-    async def document(self, blob: Descriptor) -> bytes:
+    async def _remember(self, reference: Reference, data: bytes, media_type: str) -> None:
+        proven = prove(Descriptor(media_type, Digest.of(data), len(data)), data)
+        await self._engine.on_disk(self._engine.cache.resolutions.remember, reference, proven, media_type, time.time())
+
+    async def document(self, blob: Descriptor, limit_bytes: int = DOCUMENT_LIMIT_BYTES) -> bytes:
         """A small blob, proven. Raises what `Repository.read_blob` raises; `missing` where the registry is not asked."""
+        return await self._kept(blob, lambda repository: repository.read_blob(blob, limit_bytes))
+
+    async def manifest(self, listed: Descriptor) -> bytes:
+        """The manifest that a list names by its digest, proven. Raises as `document`."""
+
+        async def read(repository: Repository) -> Proven:
+            resolved = await repository.resolve(Reference(self.reference.registry, self.reference.repository, None, listed.digest))
+            return prove(listed, resolved.data)
+
+        return await self._kept(listed, read)
+
+    async def tagged(self, tag: str) -> bytes:
+        """The manifest under another tag of the repository; without the registry what that was last. Raises as `resolve`."""
+        reference = Reference(self.reference.registry, self.reference.repository, tag)
+        if (repository := self._asked) is not None:
+            resolved = await repository.resolve(reference)
+            await self._remember(reference, resolved.data, resolved.media_type)
+            return resolved.data
+        recalled = await self._recall(reference)
+        if recalled is None:
+            raise self.missing(f"tag {tag}")
+        return recalled.data
+
+    async def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
+        """What the registry lists as referring to `subject`, a hint; without the registry, what it listed last.
+
+        Raises what `Repository.referrers` raises.
+        """
+        reference = Reference(self.reference.registry, self.reference.repository, fallback_tag(subject))
+        if (repository := self._asked) is not None:
+            listed = await repository.referrers(subject)
+            await self._remember(reference, encode_referrers(listed), OCI_INDEX)
+            return listed
+        recalled = await self._recall(reference)
+        return () if recalled is None else decode_referrers(recalled.data)
+
+    async def _kept(self, blob: Descriptor, read: Callable[[Repository], Awaitable[Proven]]) -> bytes:
+        """A document from the cache, where this mount may have it from there, else by `read`, and kept."""
         cache, on_disk = self._engine.cache, self._engine.on_disk
         if await self._granted(blob):
             proven = await on_disk(cache.document, blob)
@@ -98,7 +142,7 @@ class Source:
                 return proven.data
         if (repository := self._asked) is None:
             raise self.missing(f"document {blob.digest}")
-        proven = await repository.read_blob(blob)
+        proven = await read(repository)
         await on_disk(cache.keep_document, proven)
         await self.earned(blob)
         return proven.data

@@ -1,6 +1,6 @@
 """What is known of a layer: where its reads come from, what they rest on, and what contradicts it.
 
-Atomic between checkpoints: `stored`, `chunks` and `basis` change together, and the first two never are both set; a contradiction is
+Atomic between checkpoints: `stored`, `chunks` and `trust` change together, and the first two never are both set; a contradiction is
 for good.
 """
 
@@ -13,8 +13,8 @@ from mkfs.cache.stored import StoredLayer
 from mkfs.content.chunks import ChunkFetch
 from mkfs.errors import IntegrityError
 from mkfs.proof.artifact_index import agree_on_layer
-from mkfs.proof.basis import Basis, TrustedIndex
 from mkfs.proof.chunk_index import ChunkIndex
+from mkfs.proof.policy import LayerTrust, Trust
 
 log = logging.getLogger(__name__)
 
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 class Standing:
     """The state of one layer. `label` names it in messages; `tar` says that it has a table."""
 
-    __slots__ = ("_label", "_tar", "_trusted", "basis", "chunks", "contradiction", "stored", "table")
+    __slots__ = ("_label", "_tar", "_trusted", "chunks", "contradiction", "stored", "table", "trust")
 
-    def __init__(self, label: str, trusted: TrustedIndex | None, *, tar: bool) -> None:
+    def __init__(self, label: str, trusted: LayerTrust | None, *, tar: bool) -> None:
         self._label, self._trusted, self._tar = label, trusted, tar
         self.stored: StoredLayer | None = None  # published
         self.chunks: ChunkFetch | None = None  # read by chunks
-        self.basis = Basis.NOTHING
+        self.trust = Trust.LAYER
         self.table: Table | None = None  # as shown, or to be shown
         self.contradiction: IntegrityError | None = None
 
@@ -45,17 +45,17 @@ class Standing:
             return self.stored.index
         return None if self.chunks is None else self.chunks.index
 
-    def adopt(self, source: StoredLayer | ChunkFetch, basis: Basis, table: Table | None) -> None:
+    def adopt(self, source: StoredLayer | ChunkFetch, trust: Trust, table: Table | None) -> None:
         """Reads come from `source` from now on. `table` is what it proves; where another was shown, that is a contradiction."""
         self.stored, self.chunks = (source, None) if isinstance(source, StoredLayer) else (None, source)
-        self.basis = basis
+        self.trust = trust
         where = f"{self._label}, layer {source.index.layer}"
         if self._tar and self.table is None:
             self.table = table
         elif self._tar and table != self.table:
             what = "names or sizes shown at mount are not what the layer proves"
             self.contradict(IntegrityError(what, where, "unmount and mount again: the proven names are in the cache now"))
-        if self._trusted is not None and basis is Basis.OWN:
+        if self._trusted is not None and trust is Trust.OWN:
             try:
                 agree_on_layer(source.index, self._trusted.index)
             except IntegrityError as error:
@@ -65,7 +65,7 @@ class Standing:
     def forget(self) -> None:
         """Nothing is known any more, but what was shown was shown."""
         self.stored = self.chunks = None
-        self.basis = Basis.NOTHING
+        self.trust = Trust.LAYER
 
     def contradict(self, error: IntegrityError) -> None:
         """Refuses every read from now on: what was believed turned out wrong, and no fetch can mend it."""

@@ -6,7 +6,7 @@ an empty config in its place, are common (cosign and ggcr before 0.22.1), so onl
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from mkfs.errors import BadDocument
@@ -67,6 +67,12 @@ def with_referrer(listed: bytes | None, referrer: Descriptor) -> bytes | None:
     if len(data) > MANIFEST_LIMIT_BYTES:
         raise BadDocument(f"the list of referrers is full (it would have {len(data)} bytes)")
     return data
+
+
+def encode_referrers(listed: Iterable[Descriptor]) -> bytes:
+    """A list of referrers that holds `listed`, for `decode_referrers`."""
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [_entry(referrer) for referrer in listed]}
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _entry(referrer: Descriptor) -> Mapping[str, object]:

@@ -32,6 +32,7 @@ _SHOWN_REASONS: Final = 3  # in an error: it is a few lines; `inspect` has all
 class Trust(Enum):
     """What the proof of a layer's bytes rests on, beside its digest in the manifest. People and programs are shown the values."""
 
+    DEFERRED = "deferred"  # none yet, and reads do not wait for it: the user asked for that
     LAYER = "layer digest"  # no chunk index: the layer is fetched whole and proven before its first byte is answered
     OWN = "own"  # a chunk index made here from bytes that the layer's digest proved
     SIGNED = "signed"  # a chunk index signed by a key of the policy

@@ -17,7 +17,7 @@ from mkfs.content.layer import Layer
 from mkfs.content.together import all_done
 from mkfs.errors import BadArchive, IntegrityError, MkfsError, NotFound
 from mkfs.oci.digest import Digest
-from mkfs.proof.basis import Basis
+from mkfs.proof.policy import Trust
 from mkfs.service.opening import opening
 from mkfs.service.settings import SourceSettings
 
@@ -46,7 +46,7 @@ class LayerReport:
     label: str
     digest: Digest
     size_bytes: int
-    before: Basis
+    before: Trust
     outcome: Outcome
     error: MkfsError | None = None
 
@@ -110,7 +110,7 @@ _Work = Callable[[Layer, Callable[[int], None]], Awaitable[None]]
 async def _go_through(settings: SourceSettings, showing: Showing, work: _Work, concurrency: int) -> Report:
     started = trio.current_time()
     async with opening(settings) as means:
-        artifact = await open_artifact(means.engine, means.repository, means.reference)
+        artifact = await open_artifact(means.engine, means.repository, means.reference, policy=means.policy)
         try:
             going = _Going(artifact, work)
 
@@ -160,7 +160,7 @@ class _Going:
         return Progress(done_bytes, sum(layer.blob.size_bytes for layer in self._layers), len(self._done), len(self._layers))
 
     async def _one(self, layer: Layer) -> LayerReport:
-        blob, before, error = layer.blob, layer.basis, None
+        blob, before, error = layer.blob, layer.trust, None
 
         def progress(count: int) -> None:
             self._hashed_bytes[layer] += count

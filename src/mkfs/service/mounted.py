@@ -92,7 +92,9 @@ def _keep_freed_memory() -> None:
 
 async def _serve(settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
     async with opening(settings.source) as means:
-        artifact = await open_artifact(means.engine, means.repository, means.reference, deferred=settings.deferred)
+        artifact = await open_artifact(
+            means.engine, means.repository, means.reference, policy=means.policy, deferred=settings.deferred
+        )
         try:
             await _show(artifact, means.engine.cache, settings, announce)
         finally:

@@ -11,6 +11,7 @@ import trio
 from mkfs.cache.store import Cache
 from mkfs.content.engine import Engine
 from mkfs.oci.reference import Reference
+from mkfs.proof.policy import Policy
 from mkfs.registry.client import ClientSettings, RegistryClient
 from mkfs.registry.credentials import Credentials
 from mkfs.registry.repository import Repository
@@ -25,6 +26,7 @@ class Means:
     reference: Reference
     repository: Repository | None
     engine: Engine
+    policy: Policy
 
 
 def open_cache(settings: SourceSettings) -> Cache:
@@ -45,6 +47,7 @@ async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
     may come in a group of one: see `service.failures.sole`.
     """
     reference = Reference.parse(settings.reference)
+    policy = settings.trust.policy()
     credentials = Credentials.load(Path(settings.credentials_file))
     cache = await trio.to_thread.run_sync(open_cache, settings)
     try:
@@ -54,7 +57,7 @@ async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
         ):
             try:
                 repository = None if settings.offline else client.repository(reference)
-                yield Means(reference, repository, Engine(nursery, cache))
+                yield Means(reference, repository, Engine(nursery, cache), policy)
             finally:
                 nursery.cancel_scope.cancel()
     finally:

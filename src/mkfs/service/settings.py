@@ -5,6 +5,7 @@ file is named, and read where it is used; a proxy's URL may hold a password, and
 from dataclasses import dataclass, field
 from typing import Final, final
 
+from mkfs.proof.trust_settings import TrustSettings
 from mkfs.registry.proxies import Proxies
 
 MIN_FREE_RATIO: Final = 0.10  # what a disk needs to stay fast, and its other users to go on
@@ -23,6 +24,7 @@ class SourceSettings:
     cache_size_bytes: int | None = None  # what the cache may occupy; None: as much as the next two leave
     min_free_ratio: float = MIN_FREE_RATIO  # of the file system's bytes and inodes
     min_free_bytes: int = 0
+    trust: TrustSettings = field(default_factory=TrustSettings)
     offline: bool = False  # from the cache alone; nothing is asked
 
 

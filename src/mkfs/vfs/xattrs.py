@@ -2,7 +2,7 @@
 
 user.mkfs.digest         the manifest's digest: of everything in the tree
 user.mkfs.layer.digest   the layer that a file lies in; no such attribute where its content came with the config
-user.mkfs.proof          what a read rests on: `own`, `signed`, `registry`, or `per layer` while nothing is proven
+user.mkfs.proof          what a read rests on: a value of `proof.policy.Trust`, such as `own` or `layer digest`
 user.mkfs.proven_bytes   how many of the file's bytes are here, decimal
 """
 
@@ -10,7 +10,7 @@ import errno
 from typing import Final
 
 from mkfs.errors import FileSystemError
-from mkfs.proof.basis import Basis
+from mkfs.proof.policy import Trust
 from mkfs.ranges import ByteRange
 from mkfs.tree.nodes import File, Node
 from mkfs.vfs.forest import Planted
@@ -35,10 +35,10 @@ async def value(planted: Planted, node: Node, name: bytes) -> bytes:
     if name == DIGEST or not isinstance(node, File):
         return str(planted.digest).encode()
     if node.layer is None:  # the manifest's digest covers the config, which was checked at mount
-        return Basis.OWN.value.encode() if name == PROOF else b"%d" % node.size_bytes
+        return Trust.OWN.value.encode() if name == PROOF else b"%d" % node.size_bytes
     layer = planted.layers[node.layer]
     ranges = [ByteRange(each.layer_offset, each.layer_offset + each.length) for each in node.extents] or [ByteRange(0, 0)]
     facts = [await layer.facts(wanted) for wanted in ranges]
     if name == PROVEN_BYTES:
         return b"%d" % sum(each.proven_bytes for each in facts)
-    return (str(facts[0].layer) if name == LAYER_DIGEST else facts[0].basis.value).encode()
+    return (str(facts[0].layer) if name == LAYER_DIGEST else facts[0].trust.value).encode()
