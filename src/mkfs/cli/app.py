@@ -17,6 +17,7 @@ _VERBS: Final = {
     "inspect": "mkfs.cli.inspect",
     "warmup": "mkfs.cli.warmup",
     "verify": "mkfs.cli.verify",
+    "index": "mkfs.cli.index",
     "cache": "mkfs.cli.cache",
     "version": "mkfs.cli.version",
 }

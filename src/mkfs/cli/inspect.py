@@ -8,17 +8,19 @@ from typing import Final, final
 import click
 import trio
 
+from mkfs.cache.store import Cache
 from mkfs.cli.options import offline_option, source_options
 from mkfs.cli.text import printable
 from mkfs.content.artifact import Description, describe
 from mkfs.formats.plan import PlannedLayer, RawLayer
+from mkfs.oci.digest import Digest
+from mkfs.proof.policy import Trust
 from mkfs.service.opening import Means, opening
 from mkfs.service.settings import SourceSettings
 from mkfs.units import format_size
 
 SCHEMA_VERSION: Final = 1
 PUBLISHED: Final = "published"  # in the cache, each chunk checked when it is read
-PER_LAYER: Final = "per layer"  # will be fetched and proven whole by its first read
 
 
 @final
@@ -53,17 +55,23 @@ def command(*, form: str, source: SourceSettings) -> None:
 async def _describe(settings: SourceSettings) -> tuple[Description, list[LayerRow]]:
     async with opening(settings) as means:
         description = await describe(means.engine, means.repository, means.reference, policy=means.policy)
-        return description, [await _row(means, planned) for planned in description.plan.layers]
+        return description, [await _row(means, description, planned) for planned in description.plan.layers]
 
 
-async def _row(means: Means, planned: PlannedLayer) -> LayerRow:
-    blob, cache = planned.descriptor, means.engine.cache
-    stored = await means.engine.on_disk(cache.layer, blob.digest)
+async def _row(means: Means, description: Description, planned: PlannedLayer) -> LayerRow:
+    blob = planned.descriptor
+    path = planned.reading.path.decode("utf-8", "surrogateescape") if isinstance(planned.reading, RawLayer) else ""
+    proof = await means.engine.on_disk(_own_proof, means.engine.cache, blob.digest) or description.verdict.words(blob.digest)
+    return LayerRow(planned.element, planned.name, path, blob.media_type, str(blob.digest), blob.size_bytes, proof)
+
+
+def _own_proof(cache: Cache, digest: Digest) -> str:
+    """What this node has proven of a layer itself; "" for nothing."""
+    stored = cache.layer(digest)
     if stored is not None:
         stored.close()
-    path = planned.reading.path.decode("utf-8", "surrogateescape") if isinstance(planned.reading, RawLayer) else ""
-    proof = PER_LAYER if stored is None else PUBLISHED
-    return LayerRow(planned.element, planned.name, path, blob.media_type, str(blob.digest), blob.size_bytes, proof)
+        return PUBLISHED
+    return Trust.OWN.value if cache.index(digest) is not None else ""
 
 
 def _document(description: Description, rows: list[LayerRow]) -> dict[str, object]:
@@ -75,6 +83,8 @@ def _document(description: Description, rows: list[LayerRow]) -> dict[str, objec
         "format": description.plan.format_name,
         "properties": dict(description.plan.properties),
         "warnings": list(description.plan.warnings),
+        "signed_by": list(description.verdict.signed_by),
+        "refused": [asdict(refusal) for refusal in description.verdict.refused],
         "size_bytes": sum(row.size_bytes for row in rows),
         "layers": [asdict(row) for row in rows],
     }
@@ -92,6 +102,7 @@ def _print(description: Description, rows: list[LayerRow]) -> None:
         ("digest", str(description.digest)),
         ("format", description.plan.format_name),
         *description.plan.properties.items(),
+        *[("signed by", key_id) for key_id in description.verdict.signed_by],
         ("layers", f"{len(rows)}, {total} together"),
     ]
     width = max(len(name) for name, _ in pairs)
@@ -100,5 +111,7 @@ def _print(description: Description, rows: list[LayerRow]) -> None:
     for row in rows:
         what = " ".join(each for each in (row.element, row.name, row.path) if each)
         click.echo(f"  {format_size(row.size_bytes):>10}  {row.proof:<9}  {row.digest}  {printable(what)}")
+    for refusal in description.verdict.refused:
+        click.echo(f"not believed: {printable(refusal.what)}: {printable(refusal.reason)}", err=True)
     for warning in description.plan.warnings:
         click.echo(f"warning: {printable(warning)}", err=True)

@@ -49,6 +49,7 @@ class Description:
     reference: Reference
     digest: Digest
     manifest: Manifest
+    manifest_bytes: int  # as stored
     plan: Plan
     verdict: Verdict
     resolved_at: int | None = None
@@ -106,7 +107,16 @@ async def _describe(source: Source, policy: Policy) -> Description:
     for refusal in judged[0].refused:
         log.info("%s: not believed: %s: %s", source.reference, refusal.what, refusal.reason)
     await source.remember(resolved)
-    return Description(source.reference, resolved.digest, manifest, planned[0], judged[0], source.resolved_at, source.notices)
+    return Description(
+        source.reference,
+        resolved.digest,
+        manifest,
+        len(resolved.data),
+        planned[0],
+        judged[0],
+        source.resolved_at,
+        source.notices,
+    )
 
 
 async def _plan(source: Source, manifest: Manifest) -> Plan:

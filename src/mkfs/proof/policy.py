@@ -11,7 +11,7 @@ preference makes that right: `IntegrityError`.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, final
 
@@ -65,6 +65,10 @@ class Policy:
     def rule_for(self, reference: Reference) -> Rule:
         """The rule for the artifacts of this repository."""
         return max((rule for rule in self.rules if rule.covers(reference)), key=lambda rule: len(rule.scope), default=Rule(""))
+
+    def without_index(self) -> "Policy":
+        """The same for whoever makes the chunk index that it may require."""
+        return replace(self, rules=tuple(replace(rule, require_index=False) for rule in self.rules))
 
 
 @final

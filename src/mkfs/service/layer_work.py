@@ -104,37 +104,45 @@ async def verify(settings: SourceSettings, showing: Showing, *, concurrency: int
     return await _go_through(settings, showing, lambda layer, progress: layer.verify(progress), concurrency)
 
 
-_Work = Callable[[Layer, Callable[[int], None]], Awaitable[None]]
+Work = Callable[[Layer, Callable[[int], None]], Awaitable[None]]  # on one layer; says how many bytes it has seen to
 
 
-async def _go_through(settings: SourceSettings, showing: Showing, work: _Work, concurrency: int) -> Report:
+async def _go_through(settings: SourceSettings, showing: Showing, work: Work, concurrency: int) -> Report:
     started = trio.current_time()
     async with opening(settings) as means:
         artifact = await open_artifact(means.engine, means.repository, means.reference, policy=means.policy)
         try:
-            going = _Going(artifact, work)
-
-            async def narrate() -> None:
-                while True:
-                    await trio.sleep(showing.period_seconds)
-                    showing.show(going.progress())
-
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(narrate)
-                layers = await going.run(concurrency)
-                nursery.cancel_scope.cancel()
-            showing.show(going.progress())
+            layers = await go_through(artifact, showing, work, concurrency=concurrency)
             reference = str(means.reference.pinned(artifact.description.digest))
             return Report(reference, layers, trio.current_time() - started)
         finally:
             artifact.close()
 
 
+async def go_through(
+    artifact: Artifact, showing: Showing, work: Work, *, concurrency: int = CONCURRENCY
+) -> tuple[LayerReport, ...]:
+    """What became of each layer of an open artifact. Raises `Unreachable`, `NotAuthorised`, `CacheUnusable`."""
+    going = _Going(artifact, work)
+
+    async def narrate() -> None:
+        while True:
+            await trio.sleep(showing.period_seconds)
+            showing.show(going.progress())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(narrate)
+        layers = await going.run(concurrency)
+        nursery.cancel_scope.cancel()
+    showing.show(going.progress())
+    return layers
+
+
 @final
 class _Going:
     """The work itself."""
 
-    def __init__(self, artifact: Artifact, work: _Work) -> None:
+    def __init__(self, artifact: Artifact, work: Work) -> None:
         self._layers = tuple({layer.blob.digest: layer for layer in artifact.layers}.values())
         self._work = work
         self._hashed_bytes = dict.fromkeys(self._layers, 0)
