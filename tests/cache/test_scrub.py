@@ -9,6 +9,7 @@ import pytest
 from mkfs.cache.scrub import VerifyReport
 from mkfs.cache.store import Cache
 from mkfs.cache.stored import Damaged, StoredLayer
+from mkfs.cache.stored_file import stored_name
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.oci.reference import Reference
@@ -45,6 +46,17 @@ def only_file(directory: Path) -> Path:
     return path
 
 
+def chunks_in(name: str, offsets: range) -> list[int]:
+    """The chunks of MIXED that have a byte in that part of a stored file."""
+    found = []
+    for number in range(MIXED.grid.count):
+        file, start = MIXED.grid.place(number)
+        stop = start + MIXED.grid.chunk_range(number).length
+        if stored_name(file) == name and start < offsets.stop and offsets.start < stop:
+            found.append(number)
+    return found
+
+
 def test_what_is_right_is_hashed_and_stays(full: Cache) -> None:
     told: list[int] = []
     report = full.verify(told.append)
@@ -65,7 +77,7 @@ def test_looking_is_no_use(full: Cache, root: Path) -> None:
 
 @pytest.mark.parametrize("file", ["rest", "1", "2"])
 @pytest.mark.parametrize("harm", ["flip", "truncate", "zeros", "missing", "longer"])
-def test_damage_to_any_file_of_a_layer_is_found_and_the_layer_dropped(full: Cache, root: Path, file: str, harm: str) -> None:
+def test_damage_to_any_file_of_a_layer_is_found_and_only_its_chunks_are_gone(full: Cache, root: Path, file: str, harm: str) -> None:
     path = MIXED.directory(root) / file
     size_bytes = path.stat().st_size
     match harm:
@@ -81,19 +93,36 @@ def test_damage_to_any_file_of_a_layer_is_found_and_the_layer_dropped(full: Cach
         case "longer":
             os.truncate(path, size_bytes + 1)
     drop_pages(MIXED.directory(root))
-    (damage,) = verify(full).damage
-    assert (damage.kind, damage.name) == ("layers", str(MIXED.digest))
-    assert damage.what
+    report = verify(full)
+    assert {(damage.kind, damage.name) for damage in report.damage} == {("layers", str(MIXED.digest))}
+    assert all(damage.what for damage in report.damage)
     assert not is_there(full, MIXED)
+    harmed = {"flip": range(size_bytes - 600, size_bytes - 599), "zeros": range(size_bytes - 5000, size_bytes)}
+    lost = chunks_in(file, harmed.get(harm, range(size_bytes)))
+    missing = full.partial(MIXED.index).missing(range(MIXED.grid.count))
+    assert missing == lost
+    assert len(report.damage) == (len(lost) if harm in harmed else 1)
+    assert report.checked_bytes >= sum(MIXED.grid.chunk_range(n).length for n in range(MIXED.grid.count) if n not in missing)
+    assert report.checked["layers"] == 1
     assert names(root / "staging") == []
     assert full.statistics().damaged >= 1
     assert verify(full).damage == ()
 
 
-def test_a_damaged_index_beside_a_layer_drops_it(full: Cache, root: Path) -> None:
+def test_a_damaged_index_beside_a_layer_costs_none_of_its_chunks_where_it_is_kept_twice(full: Cache, root: Path) -> None:
     flip(MIXED.directory(root) / "index", 80)
     (damage,) = verify(full).damage
     assert "index is damaged" in damage.what
+    assert full.partial(MIXED.index).missing(range(MIXED.grid.count)) == []
+
+
+def test_a_layer_whose_index_is_lost_altogether_is_removed(full: Cache, root: Path) -> None:
+    full.drop_index(MIXED.digest)
+    flip(MIXED.directory(root) / "index", 80)
+    (damage,) = verify(full).damage
+    assert (damage.kind, damage.name) == ("layers", str(MIXED.digest))
+    assert not MIXED.directory(root).exists()
+    assert not MIXED.directory(root, "partial").exists()
 
 
 def test_a_damaged_chunk_is_missing_afterwards_and_the_others_stay(full: Cache, root: Path) -> None:

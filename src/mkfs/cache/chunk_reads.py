@@ -8,6 +8,8 @@ itself. Where the file system cannot promise that, every answer is hashed.
 While chunks are still written one by one, the page cache may hold something else at a chunk's ends: a write that covers a block
 only in part makes the kernel read the rest of that block, and nobody hashes it. So such blocks answer nothing from memory.
 
+While a layer is *mended* (`cache.mending`), a chunk is where it was published or in a second file, and its hash says where.
+
 Any thread may read. State per chunk is one byte, set whole; the worst a race can do is hash a chunk twice.
 """
 
@@ -21,7 +23,7 @@ from mkfs.cache.files import Buffer, OpenFile
 from mkfs.cache.page_cache import Outcome
 from mkfs.cache.pins import UseMark
 from mkfs.cache.shared import Shared
-from mkfs.cache.stored_file import StoredFiles, stored_name
+from mkfs.cache.stored_file import StoredFiles, mended_name, stored_name
 from mkfs.errors import CacheUnusable, IntegrityError
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.ranges import ByteRange
@@ -46,14 +48,17 @@ class Damaged(IntegrityError):
 class ChunkReads:
     """The stored files of one layer in `directory`, and what this process knows of its chunks.
 
-    `growing`: whether chunks may still be written, by us or by other processes.
+    `growing`: whether chunks may still be written, by us or by other processes; `mending`: to files of their own.
     """
 
-    __slots__ = ("_block_bytes", "_directory", "_files", "_growing", "_index", "_mark", "_shared", "_states")
+    __slots__ = ("_block_bytes", "_directory", "_files", "_growing", "_index", "_mark", "_mended", "_moved", "_shared", "_states")
 
-    def __init__(self, shared: Shared, index: ChunkIndex, directory: OpenFile, *, growing: bool) -> None:
+    def __init__(self, shared: Shared, index: ChunkIndex, directory: OpenFile, *, growing: bool, mending: bool = False) -> None:
         self._shared, self._index, self._growing = shared, index, growing
-        self._files = StoredFiles(directory, index.grid.file_sizes, shared.abilities, writable=growing)
+        sizes, abilities = index.grid.file_sizes, shared.abilities
+        self._files = StoredFiles(directory, sizes, abilities, writable=growing and not mending)
+        self._mended = StoredFiles(directory, sizes, abilities, writable=True, name=mended_name) if mending else None
+        self._moved: set[int] = set()  # chunks that are in the mended files
         self._states = bytearray(index.grid.count)
         self._block_bytes = max(ALIGNMENT, os.fstat(directory.fd).st_blksize)
         self._directory: OpenFile | None = directory
@@ -98,7 +103,12 @@ class ChunkReads:
         """
         self._note_use()
         file, offset = self._index.grid.place(number)
-        self._files.open(file).write(data, offset)
+        if self._mended is None:
+            self._files.open(file).write(data, offset)
+        else:
+            self._mended.make(file)
+            self._mended.open(file).write(data, offset)
+            self._moved.add(number)  # before it is trusted: what is trusted may be answered from there unseen
         self.trust(number)
         if self._shared.abilities.page_cache is None or self._inner(offset, len(data)) != (offset, offset + len(data)):
             # Parts of it cannot be answered from the page cache: without this they would be read back from the disk at once.
@@ -110,6 +120,8 @@ class ChunkReads:
         if directory is not None:
             self._mark.settle(directory)
         self._files.close()
+        if self._mended is not None:
+            self._mended.close()
 
     def _note_use(self) -> None:
         directory = self._directory
@@ -150,7 +162,8 @@ class ChunkReads:
             if offset + skip < start or offset + skip + len(target) > stop:
                 return False
         try:
-            opened = self._files.open(file) if wait else self._files.get(file)
+            files = self._files_of(number)
+            opened = files.open(file) if wait else files.get(file)
             outcome = Outcome.ABSENT if opened is None else opened.read_resident(target, offset + skip)
         except (OSError, IntegrityError):
             return False  # reading it from the disk will say what is wrong
@@ -163,21 +176,49 @@ class ChunkReads:
         block = self._block_bytes
         return -(-offset // block) * block, (offset + length) // block * block
 
+    def _files_of(self, number: int) -> StoredFiles:
+        """Where chunk `number` is, as far as is known."""
+        return self._mended if self._mended is not None and number in self._moved else self._files
+
     def _load(self, number: int) -> memoryview:
         """Chunk `number` from the disk, hashed."""
-        file, offset = self._index.grid.place(number)
-        wanted = self._index.grid.chunk_range(number)
-        where = f"layer {self._index.layer}, file {stored_name(file)}"
+        where = f"layer {self._index.layer}, file {stored_name(self._index.grid.place(number)[0])}"
         try:
-            chunk = self._files.open(file).read(offset, wanted.length)
-            self._index.check(number, chunk)
+            chunk = self._read(number)
         except (OSError, IntegrityError) as error:
-            if isinstance(error, OSError) and error.errno in _OUR_SHORTAGE:
+            if isinstance(error, OSError) and _is_our_shortage(error):
                 raise CacheUnusable(f"the cache cannot be read: {error.strerror}", where) from error
             self._states[number] = _BARRED
             self._shared.counters.add(damaged=1)
+            wanted = self._index.grid.chunk_range(number)
             raise Damaged(f"cache is damaged at bytes {wanted}: {error}", where, number=number) from error
         if self._states[number] == _UNKNOWN:
             self._states[number] = _HASHED
         self._shared.counters.add(hashed_chunks=1)
         return chunk
+
+    def _read(self, number: int) -> memoryview:
+        """Chunk `number` from wherever it is right. Raises `OSError`, `IntegrityError`: what is wrong where it should be."""
+        likely = self._files_of(number)
+        try:
+            return self._read_from(likely, number)
+        except (OSError, IntegrityError) as error:
+            if self._mended is None or _is_our_shortage(error):
+                raise
+            other = self._files if likely is self._mended else self._mended
+            try:
+                chunk = self._read_from(other, number)
+            except (OSError, IntegrityError) as second:
+                raise (second if _is_our_shortage(second) else error) from None
+        (self._moved.add if other is self._mended else self._moved.discard)(number)
+        return chunk
+
+    def _read_from(self, files: StoredFiles, number: int) -> memoryview:
+        file, offset = self._index.grid.place(number)
+        chunk = files.open(file).read(offset, self._index.grid.chunk_range(number).length)
+        self._index.check(number, chunk)
+        return chunk
+
+
+def _is_our_shortage(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _OUR_SHORTAGE

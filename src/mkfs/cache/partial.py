@@ -6,8 +6,8 @@ ahead of them over a hole of zeros. Both are harmless, as a chunk's first use in
 missing and fetched again. A hole is never answered: not from the disk, where its hash is wrong, and not from memory, which answers
 only for chunks that this process hashed or received.
 
-The directory is made whole in `staging/` and appears by one rename. Who reads it holds a shared lock on it (flock): a pin, which
-keeps others from removing it.
+The directory is made whole in `staging/` and appears by one rename; or it was published, and came here when it was damaged
+(`cache.mending`). Who reads it holds a shared lock on it (flock): a pin, which keeps others from removing it.
 """
 
 import errno
@@ -17,13 +17,13 @@ from typing import Final, Self, final
 
 from mkfs.cache.chunk_reads import ChunkReads, Damaged
 from mkfs.cache.claims import bury, claim_directory, stands
-from mkfs.cache.files import Buffer, OpenFile, create, is_not_ours, open_directory, remove
+from mkfs.cache.files import Buffer, OpenFile, create, is_not_ours, open_directory, remove, write_at
 from mkfs.cache.layout import Place
-from mkfs.cache.ledger import Ledger
+from mkfs.cache.ledger import NAME, Ledger, empty_ledger
 from mkfs.cache.pins import grip, pin
 from mkfs.cache.shared import Report, Shared
 from mkfs.cache.space import unusable
-from mkfs.cache.stored_file import check_stored_files, stored_name
+from mkfs.cache.stored_file import bad_files, stored_name
 from mkfs.errors import CacheUnusable, IntegrityError, MkfsError
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.ranges import ByteRange
@@ -59,7 +59,7 @@ class PartialLayer:
         self.identity = os.fstat(directory.fd)
         self._shared, self._ledger = shared, ledger
         self._pin: OpenFile | None = directory
-        self._reads = ChunkReads(shared, index, directory, growing=True)
+        self._reads = ChunkReads(shared, index, directory, growing=True, mending=ledger.mending)
 
     @classmethod
     def open(cls, shared: Shared, index: ChunkIndex) -> Self:
@@ -99,7 +99,8 @@ class PartialLayer:
             if not stands(place.name, place.directory, os.fstat(directory.fd)):  # it went before there was a pin
                 return None
             ledger = Ledger.open(directory, index)
-            check_stored_files(directory, index.grid)
+            if not ledger.mending and (bad := bad_files(directory, index.grid)):
+                raise IntegrityError(next(iter(bad.values())))
             return cls(shared, index, directory, ledger)
         except BlockingIOError:  # somebody is taking it away: we help
             pass
@@ -123,7 +124,7 @@ class PartialLayer:
             for file, size_bytes in index.grid.file_sizes.items():
                 hole = create(stored_name(file), claim.file)
                 os.ftruncate(hole.fd, size_bytes)
-            Ledger.create(claim.file, index)
+            write_at(create(NAME, claim.file), empty_ledger(index), 0)
             pin(claim.file)  # before it appears, so that nobody finds it without
             os.rename(claim.name, place.name, src_dir_fd=staging.fd, dst_dir_fd=place.directory.fd)
             return cls(shared, index, claim.file, Ledger.open(claim.file, index))
@@ -177,7 +178,7 @@ class PartialLayer:
         where = f"layer {self.index.layer} in {self._shared.layout.path}"
         try:
             if not self._reads.is_trusted(number):
-                self._shared.room.require(len(data), 0, where)
+                self._shared.room.require(len(data), int(self._ledger.mending), where)
                 self._reads.write(number, data)
                 self._shared.counters.add(stored_chunks=1, stored_bytes=len(data))
             self._ledger.set(number, stored=True)

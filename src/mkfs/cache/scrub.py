@@ -1,4 +1,4 @@
-"""Hashing everything that is kept, at once (`verify`) or slowly in the background, and dropping what is damaged.
+"""Hashing everything that is kept, at once (`verify`) or slowly in the background, and taking away what is damaged.
 
 Theory. Bit rot is found where bytes enter anyway; this finds it before anybody waits for the bytes. The work comes in steps: some
 chunks of one layer, or one small file. A layer is pinned for the length of a step only, so that a slow scrub keeps nothing from
@@ -7,7 +7,7 @@ being evicted, and reading it for this is no use of it. Bytes are read past the 
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, final
@@ -18,14 +18,17 @@ from mkfs.cache.documents import Documents
 from mkfs.cache.eviction import Item, Kind
 from mkfs.cache.files import OpenFile, open_directory, read_whole, remove
 from mkfs.cache.indexes import find_index
+from mkfs.cache.mending import unpublish
 from mkfs.cache.partial import PartialLayer
 from mkfs.cache.records import LIMIT_BYTES as RECORD_LIMIT_BYTES
 from mkfs.cache.records import is_record
 from mkfs.cache.shared import Shared
 from mkfs.cache.shelf import drop_layer, find_layer
 from mkfs.cache.space import reading
+from mkfs.cache.stored import StoredLayer
 from mkfs.cache.survey import survey
 from mkfs.oci.descriptor import Descriptor
+from mkfs.proof.chunk_index import ChunkIndex
 
 _STEP_CHUNKS: Final = 16  # read under one pin, and between two pauses
 
@@ -113,30 +116,39 @@ def _holding(_lock: OpenFile, work: Iterator[Step]) -> Iterator[Step]:
 
 def _layer(shared: Shared, item: Item) -> Iterator[Step]:
     first, count = 0, 1
-    while first < count:
-        found: list[Damage] = []
+    found: list[Damage] = []
+    while first < count and not found:
         layer = find_layer(shared, item.digest, _into(found, item))
         if layer is None:  # damaged, or evicted meanwhile
-            yield Step(item.kind.value, 0, tuple(found))
-            return
+            yield Step(item.kind.value, 0, tuple(found), not found)
+            break
         count = layer.index.grid.count
-        numbers = range(first, min(first + _STEP_CHUNKS, count))
+        right: list[int] = []
         try:
-            for number in numbers:
+            for number in range(first, min(first + _STEP_CHUNKS, count)):
                 layer.verify(number)
+                right.append(number)
         except Damaged as error:
-            if drop_layer(shared, item.digest, layer.identity):  # else it was evicted under us, and not damaged
+            if _mend(shared, layer, error):
                 _into(found, item)(error.what)
-            count = 0
+            else:  # it was evicted under us, and is not damaged
+                count = 0
         finally:
             layer.close()
-        first = numbers.stop
-        size_bytes = sum(layer.index.grid.chunk_range(number).length for number in numbers)
-        yield Step(item.kind.value, size_bytes, tuple(found), first >= count)
+        first += len(right)
+        yield Step(item.kind.value, _size_of(layer.index, right), tuple(found), first >= count and not found)
+    if found:  # the rest of it may be there still, chunk by chunk
+        yield from _partial(shared, item, first)
 
 
-def _partial(shared: Shared, item: Item) -> Iterator[Step]:
-    first, count = 0, 1
+def _mend(shared: Shared, layer: StoredLayer, error: Damaged) -> bool:
+    """Takes the layer out of the published ones; whether it was there."""
+    missing = () if error.number is None else (error.number,)
+    return unpublish(shared, layer.index, layer.identity, missing) or drop_layer(shared, layer.index.layer, layer.identity)
+
+
+def _partial(shared: Shared, item: Item, first: int = 0) -> Iterator[Step]:
+    count = first + 1
     while first < count:
         found: list[Damage] = []
         index = find_index(shared, item.digest, _into(found, replace(item, kind=Kind.INDEX)))
@@ -156,8 +168,11 @@ def _partial(shared: Shared, item: Item) -> Iterator[Step]:
         finally:
             layer.close()
         first = numbers.stop
-        size_bytes = sum(layer.index.grid.chunk_range(number).length for number in stored)
-        yield Step(item.kind.value, size_bytes, tuple(found), first >= count)
+        yield Step(item.kind.value, _size_of(layer.index, stored), tuple(found), first >= count)
+
+
+def _size_of(index: ChunkIndex, chunks: Iterable[int]) -> int:
+    return sum(index.grid.chunk_range(number).length for number in chunks)
 
 
 def _index(shared: Shared, item: Item) -> Step:

@@ -6,11 +6,12 @@ from typing import Final
 
 from mkfs.cache.claims import bury, stands
 from mkfs.cache.files import OpenFile, is_not_ours, open_directory, read_whole
-from mkfs.cache.indexes import LIMIT_BYTES
+from mkfs.cache.indexes import LIMIT_BYTES, find_index
+from mkfs.cache.mending import chunks_of, unpublish
 from mkfs.cache.pins import pin
 from mkfs.cache.shared import Report, Shared
 from mkfs.cache.stored import StoredLayer
-from mkfs.cache.stored_file import check_stored_files
+from mkfs.cache.stored_file import bad_files
 from mkfs.errors import IntegrityError
 from mkfs.oci.digest import Digest
 from mkfs.proof.chunk_index import ChunkIndex
@@ -23,37 +24,56 @@ INDEX: Final = "index"
 def find_layer(shared: Shared, digest: Digest, report: Report | None = None) -> StoredLayer | None:
     """The layer `digest` if it is published; its bytes are hashed as they are read. Blocks, raises nothing.
 
-    What stands in its place and is no such layer (another index, files of wrong sizes) is removed, and reported. A failing disk
-    gives None, too.
+    What stands in its place and is no such layer is reported, and taken away: made a partial layer if an index says what some of
+    its files are, else removed. A failing disk gives None, too.
     """
     try:
-        place = shared.layout.layer(digest)
-        try:
-            identity = os.stat(place.name, dir_fd=place.directory.fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        try:
-            directory = open_directory(place.name, place.directory)
-            pin(directory)
-            if not stands(place.name, place.directory, os.fstat(directory.fd)):  # it went before there was a pin
-                return None
-            return StoredLayer(shared, _read_index(directory, digest), directory)
-        except BlockingIOError:  # somebody takes it away, and may have been stopped in the middle of it: we help
-            bury(place.name, place.directory, shared.layout.staging, only=identity)
-            return None
-        except (IntegrityError, OSError) as error:
-            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError) and not is_not_ours(error):
-                raise
-            reason = error
-        bury(place.name, place.directory, shared.layout.staging, only=identity)
+        found = _look(shared, digest)
     except OSError as error:
         logger.warning("cannot read layer %s in the cache, going on without it: %s", digest, error)
         return None
+    if not isinstance(found, str):
+        return found
     shared.counters.add(damaged=1)
     if report is not None:
-        report(str(reason))
-    logger.info("layer %s in the cache was damaged and is removed: %s", digest, reason)
+        report(found)
+    logger.info("layer %s in the cache was damaged and is taken away: %s", digest, found)
     return None
+
+
+def _look(shared: Shared, digest: Digest) -> StoredLayer | str | None:
+    """The layer, None where there is none, or what was wrong with what is taken away now. Raises `OSError`."""
+    place, staging = shared.layout.layer(digest), shared.layout.staging
+    try:
+        identity = os.stat(place.name, dir_fd=place.directory.fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    try:
+        directory = open_directory(place.name, place.directory)
+        pin(directory)
+        if not stands(place.name, place.directory, os.fstat(directory.fd)):  # it went before there was a pin
+            return None
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:  # somebody takes it away, and may have been stopped in the middle of it: we help
+        bury(place.name, place.directory, staging, only=identity)
+        return None
+    except OSError as error:
+        if not is_not_ours(error):
+            raise
+        bury(place.name, place.directory, staging, only=identity)
+        return str(error)
+    index, wrong = _read_index(shared, directory, digest)
+    bad = {} if index is None else bad_files(directory, index.grid)
+    if index is not None and not wrong and not bad:
+        return StoredLayer(shared, index, directory)
+    if (
+        index is None
+        or len(bad) == len(index.grid.file_sizes)
+        or not unpublish(shared, index, identity, chunks_of(index.grid, bad))
+    ):
+        bury(place.name, place.directory, staging, only=identity)
+    return wrong or next(iter(bad.values()))
 
 
 def drop_layer(shared: Shared, digest: Digest, only: os.stat_result | None = None) -> bool:
@@ -66,13 +86,17 @@ def drop_layer(shared: Shared, digest: Digest, only: os.stat_result | None = Non
         return False
 
 
-def _read_index(directory: OpenFile, digest: Digest) -> ChunkIndex:
-    """The chunk index in `directory`, if it is that of `digest` and all its files stand there with their sizes.
-
-    Raises `IntegrityError`, or `OSError` (`FileNotFoundError`: a file is missing).
+def _read_index(shared: Shared, directory: OpenFile, digest: Digest) -> tuple[ChunkIndex | None, str]:
+    """The chunk index in `directory`, if it is that of `digest`; else the one that is kept beside the layers, if there is one, and
+    what is wrong. Raises `OSError`.
     """
-    index = ChunkIndex.decode(read_whole(INDEX, directory, LIMIT_BYTES))
-    if index.layer != digest:
-        raise IntegrityError(f"chunk index is of another layer (got {index.layer}, expected {digest})")
-    check_stored_files(directory, index.grid)
-    return index
+    try:
+        index = ChunkIndex.decode(read_whole(INDEX, directory, LIMIT_BYTES))
+        if index.layer == digest:
+            return index, ""
+        reason = f"chunk index is of another layer (got {index.layer}, expected {digest})"
+    except (IntegrityError, OSError) as error:
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError) and not is_not_ours(error):
+            raise
+        reason = str(error)
+    return find_index(shared, digest, report=lambda _what: None), reason

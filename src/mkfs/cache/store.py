@@ -16,6 +16,7 @@ from mkfs.cache.indexes import find_index, keep_index, remove_index
 from mkfs.cache.layout import Layout
 from mkfs.cache.locks import LayerLock, Locks
 from mkfs.cache.maintenance import CacheUsage, ClearReport, PruneReport, clear, prune, usage
+from mkfs.cache.mending import unpublish
 from mkfs.cache.partial import PartialLayer
 from mkfs.cache.resolutions import Resolutions
 from mkfs.cache.scrub import Step, VerifyReport, scrub, verify
@@ -117,6 +118,14 @@ class Cache:
     def lock(self, digest: Digest) -> LayerLock:
         """The locks between processes of layer `digest`; the same object for every caller while one holds it. Raises nothing."""
         return self._locks.get(digest)
+
+    def mend(self, damaged: StoredLayer, number: int | None) -> None:
+        """Takes that very copy of a layer, whose chunk `number` was found damaged, out of the published ones: the rest of it is
+        there chunk by chunk, under its index, or where that cannot be done nothing is. Who has it open reads on. Raises nothing.
+        """
+        missing = () if number is None else (number,)
+        if not unpublish(self._shared, damaged.index, damaged.identity, missing):
+            self.drop(damaged.index.layer, damaged)
 
     def drop(self, digest: Digest, only: StoredLayer | None = None) -> None:
         """Takes layer `digest` away; with `only`, just that very copy of it and no newer one. Who has its files open reads on."""

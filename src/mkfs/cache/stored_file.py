@@ -3,13 +3,13 @@
 import mmap
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, final
 
 from cachetools import LRUCache
 
 from mkfs.cache.abilities import ALIGNMENT, DIRECT, Abilities
-from mkfs.cache.files import Buffer, OpenFile, is_our_file, open_to_read, write_at
+from mkfs.cache.files import FILE_MODE, Buffer, OpenFile, is_our_file, open_to_read, write_at
 from mkfs.cache.page_cache import Outcome
 from mkfs.errors import CacheUnusable, IntegrityError
 from mkfs.proof.grid import REST, Grid
@@ -22,16 +22,24 @@ def stored_name(file: int) -> str:
     return "rest" if file == REST else str(file)
 
 
-def check_stored_files(directory: OpenFile, grid: Grid) -> None:
-    """Returns if all stored files of `grid` stand in `directory` with their sizes.
+def mended_name(file: int) -> str:
+    """The name of the file that holds what was mended of stored file number `file`: see `cache.mending`."""
+    return f"{stored_name(file)}.mended"
 
-    Raises `IntegrityError`, or `OSError` (`FileNotFoundError`: one is missing).
-    """
+
+def bad_files(directory: OpenFile, grid: Grid) -> dict[int, str]:
+    """Which stored files of `grid` do not stand in `directory` with their sizes, and what is wrong with each. Raises `OSError`."""
+    bad: dict[int, str] = {}
     for file, size_bytes in grid.file_sizes.items():
         name = stored_name(file)
-        status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+        try:
+            status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            bad[file] = f"file {name} is missing"
+            continue
         if not is_our_file(status, size_bytes):
-            raise IntegrityError(f"file {name} is not ours or has a wrong size (got {status.st_size} bytes, expected {size_bytes})")
+            bad[file] = f"file {name} is not ours or has a wrong size (got {status.st_size} bytes, expected {size_bytes})"
+    return bad
 
 
 @final
@@ -76,13 +84,24 @@ class StoredFile:
 
 @final
 class StoredFiles:
-    """The files of one layer by number, opened when they are needed, the least recently used ones closed. Any thread may call."""
+    """The files of one layer by number, opened when they are needed, the least recently used ones closed. Any thread may call.
 
-    __slots__ = ("_abilities", "_directory", "_files", "_lock", "_sizes", "_writable")
+    `name`: of each in `directory`; `writable`: whether they are opened to be written as well.
+    """
 
-    def __init__(self, directory: OpenFile, sizes: Mapping[int, int], abilities: Abilities, *, writable: bool) -> None:
+    __slots__ = ("_abilities", "_directory", "_files", "_lock", "_name", "_sizes", "_writable")
+
+    def __init__(
+        self,
+        directory: OpenFile,
+        sizes: Mapping[int, int],
+        abilities: Abilities,
+        *,
+        writable: bool,
+        name: Callable[[int], str] = stored_name,
+    ) -> None:
         self._directory: OpenFile | None = directory
-        self._sizes, self._abilities, self._writable = sizes, abilities, writable
+        self._sizes, self._abilities, self._writable, self._name = sizes, abilities, writable, name
         self._lock = threading.Lock()
         self._files: LRUCache[int, StoredFile] = LRUCache(_OPEN_FILES)
 
@@ -99,11 +118,26 @@ class StoredFiles:
             return opened
         if directory is None:
             raise CacheUnusable("the cached layer is closed")
-        opened = StoredFile(directory, stored_name(file), self._sizes[file], self._abilities, writable=self._writable)
+        opened = StoredFile(directory, self._name(file), self._sizes[file], self._abilities, writable=self._writable)
         with self._lock:
             if self._directory is not None:
                 self._files[file] = opened
         return opened
+
+    def make(self, file: int) -> None:
+        """Makes file number `file`, all of it a hole, where it is missing or has a wrong size. Blocks. Raises `OSError`;
+        `CacheUnusable` after `close`.
+        """
+        if self.get(file) is not None:
+            return
+        with self._lock:
+            directory = self._directory
+        if directory is None:
+            raise CacheUnusable("the cached layer is closed")
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        made = OpenFile(os.open(self._name(file), flags, FILE_MODE, dir_fd=directory.fd))
+        if os.fstat(made.fd).st_size != self._sizes[file]:
+            os.ftruncate(made.fd, self._sizes[file])
 
     def close(self) -> None:
         """Lets go of all files; who reads one goes on with it."""

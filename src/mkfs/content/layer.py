@@ -284,7 +284,7 @@ class Layer:
     async def _drop(self, stored: StoredLayer, error: Damaged) -> None:
         self._damages += 1
         log.warning("cached bytes of %s are damaged and will be fetched again: %s", self.label, error)
-        await self._engine.on_disk(self._engine.cache.drop, self.blob.digest, stored)
+        await self._engine.on_disk(self._engine.cache.mend, stored, error.number)
 
     def _ranges_ignored(self, chunks: ChunkFetch) -> None:
         if self._standing.chunks is chunks:
