@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,13 @@ from mkfs.cache.locks import OVERTAKE_SECONDS, Overtaking
 from mkfs.cache.store import Cache
 from tests.cache.material import MIXED, names, raw
 from tests.cache.workers import Start
+
+
+def rank_after(waiting: Overtaking, progress: int, *looks: float) -> int:
+    """Shows it the same progress at these times."""
+    for now in looks:
+        waiting.look(progress, now)
+    return waiting.rank
 
 
 def test_of_two_processes_one_has_the_chunk_until_it_lets_go(cache: Cache, start: Start) -> None:
@@ -45,13 +53,15 @@ def test_a_stopped_process_holds_on_and_shows_no_progress(cache: Cache, start: S
     worker, lock = start(), cache.lock(MIXED.digest)
     assert (worker.ask("lock_chunk 5"), worker.ask("bump 5")) == ("True", "bumped")
     waiting = Overtaking(lock.progress(5), now=0)
+    waiting.look(lock.progress(5), now=1)
     assert worker.ask("bump 5") == "bumped"
-    assert not waiting.may_overtake(lock.progress(5), now=60)
+    assert rank_after(waiting, lock.progress(5), 2) == 0
     worker.stop()
     worker.tell("bump 5")
     assert not lock.try_chunk(5)
-    assert not waiting.may_overtake(lock.progress(5), now=60 + OVERTAKE_SECONDS - 0.1)
-    assert waiting.may_overtake(lock.progress(5), now=60 + OVERTAKE_SECONDS)
+    assert rank_after(waiting, lock.progress(5), *range(3, 12)) == 0
+    assert rank_after(waiting, lock.progress(5), 12) == 1
+    assert lock.try_chunk(5, 1)
 
 
 def test_progress_on_one_chunk_says_nothing_about_another(cache: Cache) -> None:
@@ -68,16 +78,61 @@ def test_progress_on_one_chunk_says_nothing_about_another(cache: Cache) -> None:
 def test_a_waiter_overtakes_a_holder_that_stands_still_and_none_that_moves() -> None:
     waiting = Overtaking(progress=7, now=100.0)
     for second in range(1, 60):
-        assert not waiting.may_overtake(7 + second, now=100.0 + second)
-    assert not waiting.may_overtake(66, now=159.0 + OVERTAKE_SECONDS - 0.001)
-    assert waiting.may_overtake(66, now=159.0 + OVERTAKE_SECONDS)
-    assert waiting.may_overtake(66, now=1000.0)
-    assert not waiting.may_overtake(67, now=1000.0)
+        assert rank_after(waiting, 7 + second, 100.0 + second) == 0
+    seconds = int(OVERTAKE_SECONDS)
+    assert rank_after(waiting, 66, *range(160, 159 + seconds)) == 0
+    assert rank_after(waiting, 66, 159 + seconds) == 1
+    assert rank_after(waiting, 67, *range(170, 180)) == 1
+
+
+def test_who_overtook_is_overtaken_after_the_same_time_without_progress() -> None:
+    waiting = Overtaking(progress=7, now=0.0, patience_seconds=3.0)
+    ranks = [rank_after(waiting, 7, now) for now in range(1, 10)]
+    assert ranks == [0, 0, 1, 1, 1, 2, 2, 2, 3]
+
+
+def test_a_waiter_that_was_stopped_itself_has_not_lost_patience() -> None:
+    waiting = Overtaking(progress=7, now=0.0)
+    assert rank_after(waiting, 7, 1, 2, 3600, 3601) == 0
+    assert rank_after(waiting, 7, *range(3602, 3610)) == 1
 
 
 def test_a_holder_that_starts_from_zero_again_has_moved() -> None:
     waiting = Overtaking(progress=7, now=0.0)
-    assert not waiting.may_overtake(0, now=OVERTAKE_SECONDS)
+    assert rank_after(waiting, 7, *range(1, 10)) == 0
+    assert rank_after(waiting, 0, *range(10, 20)) == 0
+
+
+@pytest.mark.parametrize("what", ["layer", "chunk 5"])
+def test_of_those_who_may_overtake_one_does_and_the_others_wait_for_that_one(cache: Cache, start: Start, what: str) -> None:
+    stopped, second, lock = start(), start(), cache.lock(MIXED.digest)
+    ours = lock.try_layer if what == "layer" else partial(lock.try_chunk, 5)
+    assert stopped.ask(f"lock_{what}") == "True"
+    assert (second.ask(f"lock_{what} 1"), ours(1)) == ("True", False)
+    stopped.kill()
+    assert (ours(), ours(1)) == (False, False)  # the lock is free, and who overtook still works
+    second.kill()
+    assert ours()
+
+
+def test_who_overtook_can_be_overtaken_and_in_the_end_nobody_waits(cache: Cache, start: Start) -> None:
+    workers, lock = [start() for _ in range(4)], cache.lock(MIXED.digest)
+    assert [worker.ask(f"lock_layer {rank}") for rank, worker in enumerate(workers)] == ["True"] * 4
+    assert [lock.try_layer(rank) for rank in range(5)] == [False, False, False, False, True]
+    assert workers[0].ask("lock_layer") == "False"  # it has the lock, and was overtaken
+
+
+def test_who_was_overtaken_finds_it_out_by_progress_that_is_not_his(cache: Cache, start: Start) -> None:
+    worker, lock = start(), cache.lock(MIXED.digest)
+    assert not lock.is_overtaken()
+    lock.bump()
+    assert not lock.is_overtaken()
+    assert worker.ask("bump 5") == "bumped"
+    assert not lock.is_overtaken()
+    assert worker.ask("bump") == "bumped"
+    assert lock.is_overtaken()
+    lock.release_layer()
+    assert not lock.is_overtaken()
 
 
 def test_within_a_process_everybody_has_the_same_lock_and_it_excludes_nobody(cache: Cache) -> None:

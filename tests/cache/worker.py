@@ -85,18 +85,18 @@ class Daemon:
         except Missing as error:
             return f"missing {' '.join(map(str, error.numbers))}"
 
-    def lock_chunk(self, number: str) -> str:
-        return str(self.lock.try_chunk(int(number)))
+    def lock_chunk(self, number: str, rank: str = "0") -> str:
+        return str(self.lock.try_chunk(int(number), int(rank)))
 
-    def lock_layer(self) -> str:
-        return str(self.lock.try_layer())
+    def lock_layer(self, rank: str = "0") -> str:
+        return str(self.lock.try_layer(int(rank)))
 
     def release(self, number: str) -> str:
         self.lock.release_chunk(int(number))
         return "released"
 
-    def bump(self, number: str) -> str:
-        self.lock.bump(int(number))
+    def bump(self, number: str | None = None) -> str:
+        self.lock.bump(None if number is None else int(number))
         return "bumped"
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from trio.testing import MockClock
 
 from mkfs.content.engine import Engine
 from mkfs.content.layer import Layer
@@ -239,13 +238,11 @@ async def test_what_another_process_fetched_meanwhile_is_only_for_whom_it_is_gra
         assert reader.bytes_sent() == LARGE.whole.length
 
 
-async def test_a_process_that_stopped_is_overtaken_and_does_no_harm_when_it_wakes(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
+async def test_a_process_whose_registry_stands_still_is_overtaken_and_does_no_harm_later(tmp_path: Path) -> None:
     root, reader, stuck = tmp_path / "cache", LARGE.reader(), LARGE.reader()
     gate = Stall(after_bytes=MIB)
     stuck.faults.install(Fault(Match(), gate))
-    async with engine_at(root) as stopped, engine_at(root) as engine:
+    async with engine_at(root) as stopped, engine_at(root, overtake_seconds=0.5) as engine:
         sleeper, layer = await opened(stopped, stuck), await opened(engine, reader)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(right, sleeper, LARGE.whole)

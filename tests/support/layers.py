@@ -9,6 +9,7 @@ from pathlib import Path
 
 import trio
 
+from mkfs.cache.locks import OVERTAKE_SECONDS
 from mkfs.cache.store import Cache
 from mkfs.content.engine import Engine
 from mkfs.content.layer import Layer
@@ -67,12 +68,14 @@ ARCHIVE = Blob(
 
 
 @asynccontextmanager
-async def engine_at(root: Path, *, size_limit_bytes: int | None = None) -> AsyncGenerator[Engine, None]:
+async def engine_at(
+    root: Path, *, size_limit_bytes: int | None = None, overtake_seconds: float = OVERTAKE_SECONDS
+) -> AsyncGenerator[Engine, None]:
     """An engine over the cache at `root`; what runs in it ends with the block. Two at once are as two processes."""
     cache = Cache.open(root, size_limit_bytes=size_limit_bytes)
     try:
         async with trio.open_nursery() as nursery:
-            yield Engine(nursery, cache)
+            yield Engine(nursery, cache, overtake_seconds=overtake_seconds)
             nursery.cancel_scope.cancel()
     finally:
         cache.close()

@@ -11,6 +11,7 @@ from typing import Final, ParamSpec, TypeVar, final
 import trio
 
 from mkfs.cache.hot import HotChunks
+from mkfs.cache.locks import OVERTAKE_SECONDS
 from mkfs.cache.store import Cache
 from mkfs.content.buffers import Buffers
 from mkfs.units import MIB
@@ -30,13 +31,14 @@ MEMORY_BYTES: Final = 32 * MIB
 @dataclass(frozen=True, slots=True, eq=False)
 class Engine:
     """The shared means. Lives as long as its nursery; cancelling that ends all work under way. `memory` keeps chunks that the cache
-    cannot.
+    cannot. `overtake_seconds` is `cache.locks.OVERTAKE_SECONDS`, but for tests with stopped processes, which need not wait so long.
     """
 
     nursery: trio.Nursery
     cache: Cache
     buffers: Buffers = field(default_factory=Buffers)
     memory: HotChunks = field(default_factory=lambda: HotChunks(MEMORY_BYTES))
+    overtake_seconds: float = OVERTAKE_SECONDS
     _disk: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(DISK_THREADS))
     _hash: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(HASH_THREADS))
 

@@ -29,6 +29,7 @@ from typing import final
 import trio
 
 from mkfs.archive.entry import Table
+from mkfs.cache.locks import LayerLock
 from mkfs.cache.stored import Damaged, StoredLayer
 from mkfs.content.access import LayerAccess
 from mkfs.content.chunks import ChunkFetch, ChunkStatistics
@@ -312,12 +313,10 @@ class Layer:
         engine = self._engine
         lock = await engine.on_disk(engine.cache.lock, self.blob.digest)
         try:
-            await take_turn(engine, lock, None, self.label)
-            if not await self._take_cached():
-                with showing(engine, lock, (None,), lambda: self._prover.received_bytes):
-                    found = await self._prover.prove(self._grid(), must_keep=self._must_keep or self._whole_only)
-                    await self._take(found, Trust.OWN)
-                await self._access.earned(self.blob)
+            overtaken = True
+            while overtaken:
+                await take_turn(engine, lock, None, self.label)
+                overtaken = not await self._take_cached() and await self._fetch(lock)
         except Mismatch as error:
             self._verdict = Verdict.after(self._verdict, error, trio.current_time())
             raise
@@ -330,6 +329,18 @@ class Layer:
         finally:
             lock.release_layer()
         self._verdict = None
+
+    async def _fetch(self, lock: LayerLock) -> bool:
+        """Proves it by a fetch of our own; False then. True if we were stopped, and another process goes on with it."""
+        scope = trio.CancelScope()
+        with scope, showing(self._engine, lock, (None,), lambda: self._prover.received_bytes, scope.cancel):
+            found = await self._prover.prove(self._grid(), must_keep=self._must_keep or self._whole_only)
+            await self._take(found, Trust.OWN)
+        if scope.cancelled_caught:
+            log.info("another process has gone on with %s while this one was stopped", self.label)
+            return True
+        await self._access.earned(self.blob)
+        return False
 
     async def _take_cached(self) -> bool:
         """Takes what the cache has and may serve to this mount; whether there was anything."""
