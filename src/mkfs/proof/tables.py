@@ -16,7 +16,7 @@ from mkfs.errors import BadArchive, IntegrityError
 from mkfs.tree.paths import components
 
 _MODE_MASK: Final = 0o7777
-_LINKS: Final = frozenset({EntryKind.HARDLINK, EntryKind.SYMLINK})
+_LINKS: Final = (EntryKind.HARDLINK, EntryKind.SYMLINK)
 
 
 def check_table(table: Table, content_bytes: int, where: str) -> None:
