@@ -1,5 +1,6 @@
 """The config file: read once, and a wrong word in it is said, not skipped."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,43 @@ def test_bytes_that_are_no_text_are_no_traceback(tmp_path: Path) -> None:
 
 
 def test_the_environment_says_where_things_are(tmp_path: Path) -> None:
-    environment = {"MKFS_CONFIG": "/etc/other.toml", "MKFS_CACHE_DIR": "/srv/cache", "DOCKER_CONFIG": "/srv/docker"}
+    environment = {"MKFS_CONFIG": "/etc/other.toml", "MKFS_CACHE_DIR": "/srv/cache"}
     assert places.config_files(environment) == (Path("/etc/other.toml"),)
     assert places.cache_directory(environment) == Path("/srv/cache")
-    assert places.docker_config(environment) == Path("/srv/docker/config.json")
     assert places.config_files({})[-1] == Path("/etc/mkfs/config.toml")
-    assert places.docker_config({}).parts[-2:] == (".docker", "config.json")
+
+
+def test_logins_are_looked_for_where_the_programs_of_the_field_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    home, runtime = Path("/home/me"), Path(f"/run/containers/{os.getuid()}")
+    assert places.credential_files({}) == (
+        home / ".docker/config.json",
+        runtime / "containers/auth.json",
+        home / ".config/containers/auth.json",
+        home / ".local/share/kitops/credentials.json",
+    )
+    environment = {
+        "REGISTRY_AUTH_FILE": "/srv/auth.json",
+        "DOCKER_CONFIG": "/srv/docker",
+        "XDG_RUNTIME_DIR": "/run/user/7",
+        "XDG_CONFIG_HOME": "/srv/config",
+        "XDG_DATA_HOME": "/srv/data",
+    }
+    assert [str(path) for path in places.credential_files(environment)] == [
+        "/srv/auth.json",
+        "/srv/docker/config.json",
+        "/run/user/7/containers/auth.json",
+        "/srv/config/containers/auth.json",
+        "/srv/data/kitops/credentials.json",
+    ]
+    assert places.credential_files({"KITOPS_HOME": "/srv/kit"})[-1] == Path("/srv/kit/credentials.json")
+
+
+@pytest.mark.parametrize(
+    ("home", "uid", "found"), [("/root", 0, "ada"), ("/home/me", 0, ""), ("/root", 1000, "")], ids=["sudo", "sudo -E", "no root"]
+)
+def test_whoever_runs_sudo_finds_files_of_root(monkeypatch: pytest.MonkeyPatch, home: str, uid: int, found: str) -> None:
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    assert places.sudo_user({"SUDO_USER": "ada"}) == found
+    assert places.sudo_user({}) == ""

@@ -70,7 +70,8 @@ async def test_a_wrong_or_missing_password_is_told_with_the_file_that_was_search
         await client(Credentials.load(path)).repository(reference).resolve(reference)
     what, where, hint = caught.value.lines()
     assert "refuses" in what
-    assert where == f"registry.test/team/model; {path} has {'an' if pair else 'no'} entry for registry.test"
+    searched = f"{path} has an entry for registry.test" if pair else f"no entry for registry.test in {path}"
+    assert where == f"registry.test/team/model; {searched}"
     assert hint == "docker login registry.test"
     assert "hunter2" not in str(caught.value)
     assert len(asked(registry)) <= 3  # accounts are locked after a few wrong passwords

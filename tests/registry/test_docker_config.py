@@ -32,6 +32,24 @@ def test_an_entry_is_found_under_every_form_of_its_key(key: str, registry: str) 
     assert parse(auths={key: {"auth": packed("me:secret")}}).credential(registry) == Credential("me", "secret")
 
 
+@pytest.mark.parametrize(
+    ("repository", "password"),
+    [("team/model", "model"), ("team/model/draft", "model"), ("team/models", "team"), ("team", "team"), ("teams/model", "all")],
+)
+def test_the_entry_nearest_to_the_repository_counts(repository: str, password: str) -> None:
+    entries = {"registry.test": "all", "registry.test/team": "team", "Registry.test/team/model/": "model", "other.test/team": "no"}
+    config = parse(auths={key: {"auth": packed(f"me:{value}")} for key, value in entries.items()})
+    assert config.credential("registry.test", repository) == Credential("me", password)
+
+
+def test_an_entry_for_one_repository_is_not_for_the_others() -> None:
+    config = parse(auths={"docker.io/team/model": {"auth": packed("me:secret")}, "b.test/v1/": {"auth": packed("me:old")}})
+    assert config.credential("docker.io", "team/model") == Credential("me", "secret")
+    assert config.credential("docker.io", "team") is None
+    assert config.credential("docker.io") is None
+    assert config.credential("b.test", "v2/model") == Credential("me", "old")
+
+
 @pytest.mark.parametrize("other", ["registry.test", "registry.test:5001", "test", "evil.registry.test"])
 def test_an_entry_is_for_its_host_and_port_only(other: str) -> None:
     assert parse(auths={"registry.test:5000": {"auth": packed("me:secret")}}).credential(other) is None

@@ -18,7 +18,7 @@ from mkfs.service.settings import MountSettings, SourceSettings
 def settings(tmp_path: Path, *, reference: str = "127.0.0.1:1/a:b", log_file: Path | None = None) -> MountSettings:
     mountpoint = tmp_path / "mnt"
     mountpoint.mkdir(exist_ok=True)
-    source = SourceSettings(reference=reference, cache_dir=str(tmp_path / "cache"), credentials_file=str(tmp_path / "config.json"))
+    source = SourceSettings(reference=reference, cache_dir=str(tmp_path / "cache"))
     return MountSettings(
         source=source,
         mountpoint=str(mountpoint),

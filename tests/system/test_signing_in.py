@@ -1,6 +1,7 @@
 """Registries that let in only whom they know: Basic and Bearer, with what docker's config.json holds."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,44 @@ def test_a_password_opens_a_registry_that_asks_for(
     with shell.mounted(reference, "--plain-http", "-v") as mount:
         assert wrong_files(mount.place, kit) == []
         no_secrets(shell, PASSWORD, secret, *issuer._grants)
+
+
+@pytest.mark.parametrize("place", ["--authfile", "REGISTRY_AUTH_FILE", "podman", "kit"])
+def test_a_login_is_found_wherever_it_is_kept(
+    registry: MemoryRegistry, server: RegistryServer, kit: Kit, shell: Shell, place: str
+) -> None:
+    registry.push("team/closed", "1", kit.manifest, kit.blobs)
+    registry.access = Basic({ADA: PASSWORD})
+    shell.log_in(f"{server.host}/team", ADA, PASSWORD)
+    found = shell.docker_config.rename(shell.home / "logins.json")
+    command: list[str | Path] = ["ls", f"{server.host}/team/closed:1", "--plain-http"]
+    match place:
+        case "--authfile":
+            ran = shell.run(*command, "--authfile", found)
+        case "REGISTRY_AUTH_FILE":
+            ran = replace(shell, environment={place: str(found)}).run(*command)
+        case _:
+            places = {"podman": "xdg/config/containers/auth.json", "kit": ".local/share/kitops/credentials.json"}
+            kept = shell.home / places[place]
+            kept.parent.mkdir(parents=True)
+            found.rename(kept)
+            ran = shell.run(*command)
+    assert (ran.exit_code, "weights.bin" in ran.stdout) == (0, True), ran
+
+
+def test_a_refusal_names_every_file_that_was_searched_and_whose_they_are(
+    registry: MemoryRegistry, server: RegistryServer, kit: Kit, shell: Shell
+) -> None:
+    registry.push("team/closed", "1", kit.manifest, kit.blobs)
+    registry.access = Basic({ADA: PASSWORD})
+    shell.log_in("other.test", ADA, PASSWORD)
+    ran = shell.run("ls", f"{server.host}/team/closed:1", "--plain-http")
+    assert (ran.exit_code, len(ran.lines)) == (NOT_AUTHORISED, 3)
+    assert f"no entry for {server.host} in {shell.docker_config}; " in ran.stderr
+    for path in ("xdg/config/containers/auth.json", ".local/share/kitops/credentials.json"):
+        assert str(shell.home / path) in ran.stderr
+    assert f"docker login {server.host}" in ran.lines[2]
+    assert "sudo" not in ran.stderr
 
 
 def test_a_registry_that_lets_everybody_in_by_token_needs_no_password(

@@ -12,11 +12,12 @@ import click
 
 from mkfs.cli import places
 from mkfs.cli.config import load_config
+from mkfs.cli.registry_options import registry_options
 from mkfs.cli.trust import read_key_file
 from mkfs.errors import UsageError
 from mkfs.oci.reference import Reference
 from mkfs.proof.trust_settings import REGISTRY, KeyFile
-from mkfs.registry.proxies import Proxies
+from mkfs.registry.settings import ClientSettings
 from mkfs.service.settings import SourceSettings
 from mkfs.units import parse_size
 
@@ -129,7 +130,7 @@ def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
     def with_source(
         *,
         ref: str,
-        plain_http: bool,
+        client: ClientSettings,
         cache_dir: Path | None,
         cache_size: int | None,
         min_free: MinFree,
@@ -143,12 +144,10 @@ def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
         source = SourceSettings(
             reference=str(Reference.parse(reference(ref), read.alias)),
             cache_dir=str((cache_dir or places.cache_directory(os.environ)).absolute()),
-            credentials_file=str(places.docker_config(os.environ).absolute()),
-            plain_http=plain_http,
+            client=client,
             cache_size_bytes=cache_size,
             min_free_ratio=min_free.ratio,
             min_free_bytes=min_free.size_bytes,
-            proxies=Proxies.from_environment(os.environ),
             trust=read.trust.with_options(
                 tuple(KeyFile(str(path), read_key_file(path)) for path in trust_key),
                 verify_signature=verify_signature,
@@ -161,12 +160,7 @@ def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
     for decorate in reversed(
         (
             click.argument("ref"),
-            click.option(
-                "--plain-http",
-                is_flag=True,
-                envvar="MKFS_PLAIN_HTTP",
-                help="Talk HTTP to the registry. Loopback hosts need no flag.",
-            ),
+            registry_options,
             cache_dir_option,
             *cache_limit_options,
             click.option(

@@ -34,7 +34,34 @@ def log_directory() -> Path:
     return Path("/var/log/mkfs") if os.geteuid() == 0 else _DIRECTORIES.user_log_path
 
 
-def docker_config(environment: Mapping[str, str]) -> Path:
-    """Docker's config.json: in `DOCKER_CONFIG` (a directory), else in ~/.docker."""
-    named = environment.get("DOCKER_CONFIG")
-    return (Path(named) if named else Path("~/.docker").expanduser()) / "config.json"
+def credential_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where logins are kept, in the order in which they are looked for: `REGISTRY_AUTH_FILE`, docker's, podman's two, kit's.
+
+    Sources: docker/cli (`DOCKER_CONFIG` is a directory), containers-auth.json(5), kitops pkg/lib/constants.
+    """
+    home = _home()
+    named = environment.get("REGISTRY_AUTH_FILE")
+    docker = environment.get("DOCKER_CONFIG") or home / ".docker"
+    runtime = environment.get("XDG_RUNTIME_DIR") or f"/run/containers/{os.getuid()}"
+    podman = "containers/auth.json"
+    kit = environment.get("KITOPS_HOME") or Path(environment.get("XDG_DATA_HOME") or home / ".local/share", "kitops")
+    return (
+        *([Path(named)] if named else []),
+        Path(docker, "config.json"),
+        Path(runtime, podman),
+        Path(environment.get("XDG_CONFIG_HOME") or home / ".config", podman),
+        Path(kit, "credentials.json"),
+    )
+
+
+def sudo_user(environment: Mapping[str, str]) -> str:
+    """Who runs this by sudo and finds root's files where their own were expected; "" where nobody does."""
+    roots = os.geteuid() == 0 and _home() == Path("~root").expanduser()
+    return environment.get("SUDO_USER", "") if roots else ""
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user without a name, in a container
+        return Path("/")

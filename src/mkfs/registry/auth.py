@@ -119,10 +119,10 @@ class Authority:
         return Access(self.registry, realm, challenge.parameters.get("service", ""), self._scope)
 
     async def _credential(self) -> Credential | None:
-        return await self._credentials.lookup(self.registry) if self._private else None
+        return await self._credentials.lookup(self.registry, self.repository) if self._private else None
 
     async def _credential_again(self, refused: Credential | None) -> Credential | None:
-        return await self._credentials.lookup_again(self.registry, refused) if self._private else None
+        return await self._credentials.lookup_again(self.registry, self.repository, refused) if self._private else None
 
     async def _showing(self, credential: Credential | None, refused: Showing = NOBODY) -> Showing:
         if isinstance(self._way, Access):
@@ -146,6 +146,8 @@ class Authority:
 
     async def _refused(self, what: str) -> MkfsError:
         """The error for a person, who must learn whether it is the password or that none was found."""
-        held_back = not self._private and await self._credentials.lookup(self.registry) is not None
-        hint = _PLAIN_HTTP_HINT if held_back else f"docker login {self.registry}"
-        return NotAuthorised(what, f"{self.registry}/{self.repository}; {self._credentials.describe(self.registry)}", hint)
+        held_back = not self._private and await self._credentials.lookup(self.registry, self.repository) is not None
+        hint = _PLAIN_HTTP_HINT if held_back else self._credentials.way_in(self.registry)
+        return NotAuthorised(
+            what, f"{self.registry}/{self.repository}; {self._credentials.describe(self.registry, self.repository)}", hint
+        )

@@ -1,6 +1,5 @@
 """The registry client of one process: connections, tokens and counters that all repositories share."""
 
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, final
 
@@ -12,19 +11,10 @@ from mkfs.registry.credentials import Credentials
 from mkfs.registry.exchange import Exchange
 from mkfs.registry.hosts import origin_of
 from mkfs.registry.pool import PoolTransport
-from mkfs.registry.proxies import Proxies
 from mkfs.registry.repository import Repository
+from mkfs.registry.settings import ClientSettings
 from mkfs.registry.tokens import Tokens
 from mkfs.registry.transport import ClientStatistics, Transport
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
-    """How registries are spoken to. `plain_http`: HTTP to every registry, credentials included."""
-
-    plain_http: bool = False
-    proxies: Proxies = field(default_factory=Proxies)
 
 
 @final

@@ -1,11 +1,13 @@
-"""Whose password to show: docker's `config.json`, read once at the start and again when a registry refuses what it says.
+"""Whose password to show: what docker's `config.json`, podman's `auth.json` and others of that form say, in a given order.
 
-So a rotated password, or a login that comes late, takes effect without a new mount. A file that is missing or unreadable, or a
-helper that fails, means no credentials, not an error: most registries let anybody pull. What was found, and where, is kept for
-the message when a registry does refuse.
+They are read at the start, and again when a registry refuses what they say: so a rotated password, or a login that comes late,
+takes effect without a new mount. A file that is missing or unreadable, or a helper that fails, means no credentials, not an error:
+most registries let anybody pull. What was found, and where, is kept for the message when a registry does refuse.
 """
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self, final
 
@@ -21,79 +23,116 @@ _MISSING: Final = "does not exist"
 
 
 @final
-class Credentials:
-    """The credentials of one file. `load` makes one; `anonymous` has none at all.
+@dataclass(slots=True, eq=False)
+class _File:
+    """One of them: its content, what is wrong with it ("" for nothing), what its helpers said and how they failed, by registry."""
 
-    Atomic between checkpoints: the file's content and what is said to be wrong with it. Helpers are asked one at a time, and once.
+    path: Path
+    config: DockerConfig
+    trouble: str
+    kept: dict[str, Credential | None] = field(default_factory=dict, repr=False)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def describe(self, registry: str, repository: str) -> str:
+        """What it has for `repository`, for a message; "" where it has nothing."""
+        helper = self.config.helper(registry)
+        if helper:
+            failed = self.failed.get(registry)
+            return f"{self.path} leaves {registry} to the helper {helper[:80]!a}{f', which {failed}' if failed else ''}"
+        return f"{self.path} has an entry for {registry}" if self.config.credential(registry, repository) else ""
+
+
+@final
+class Credentials:
+    """The credentials of some files. `load` makes one; `anonymous` has none at all.
+
+    The first file that has something for a repository, or for what is above it, decides. Atomic between checkpoints: each file's
+    content and what is said to be wrong with it. Helpers are asked one at a time, and once.
     """
 
-    def __init__(self, path: Path | None, config: DockerConfig, trouble: str = "") -> None:
-        self._path, self._config, self._trouble = path, config, trouble
-        self._kept: dict[str, Credential | None] = {}  # what helpers said, by registry
-        self._failed: dict[str, str] = {}  # how helpers failed, by registry
+    def __init__(self, files: Sequence[_File], sudo_user: str) -> None:
+        self._files, self._sudo_user = files, sudo_user
         self._lock = trio.Lock()
 
     @classmethod
-    def load(cls, path: Path | None) -> Self:
-        """Reads `path` now, blocking; None means none. Warns, but does not raise, about a file that is there and cannot be used."""
-        if path is None:
-            return cls.anonymous()
-        config, trouble = _read(path)
-        if trouble not in ("", _MISSING):
-            _log.warning("%s %s: going on without credentials", path, trouble)
-        return cls(path, config, trouble)
+    def load(cls, *paths: Path, sudo_user: str = "") -> Self:
+        """Reads the files now, blocking. Warns, but does not raise, about one that is there and cannot be used.
+
+        `sudo_user`: whose command this is, where the files are root's all the same.
+        """
+        files = [_File(path, *_read(path)) for path in paths]
+        for file in files:
+            if file.trouble not in ("", _MISSING):
+                _log.warning("%s %s: going on without its credentials", file.path, file.trouble)
+        return cls(files, sudo_user)
 
     @classmethod
     def anonymous(cls) -> Self:
         """No credentials, from nowhere."""
-        return cls(None, DockerConfig())
+        return cls((), "")
 
-    async def lookup(self, registry: str) -> Credential | None:
-        """What may be shown to `registry` (`host[:port]` of a reference)."""
+    async def lookup(self, registry: str, repository: str) -> Credential | None:
+        """What may be shown to `registry` (`host[:port]` of a reference) for `repository`."""
         async with self._lock:
-            return await self._lookup(registry)
+            return await self._lookup(registry, repository)
 
-    async def lookup_again(self, registry: str, refused: Credential | None) -> Credential | None:
-        """The same now that the registry refused `refused`: file and helper are asked again, unless somebody did that meanwhile."""
+    async def lookup_again(self, registry: str, repository: str, refused: Credential | None) -> Credential | None:
+        """The same now that the registry refused `refused`: files and helpers are asked again, unless somebody did so meanwhile."""
         async with self._lock:
-            found = await self._lookup(registry)
-            if found != refused or self._path is None:
+            found = await self._lookup(registry, repository)
+            if found != refused:
                 return found
-            config, trouble = await trio.to_thread.run_sync(_read, self._path)
-            if not trouble:  # a file that cannot be read just now changes nothing
-                self._config, self._trouble = config, ""
-            self._kept.pop(registry, None)
-            return await self._lookup(registry)
+            for file in self._files:
+                config, trouble = await trio.to_thread.run_sync(_read, file.path)
+                if not trouble:  # a file that cannot be read just now changes nothing
+                    file.config, file.trouble = config, trouble
+                file.kept.pop(registry, None)
+            return await self._lookup(registry, repository)
 
-    def describe(self, registry: str) -> str:
-        """Where credentials for `registry` were looked for and what was found, for a message. No secret and no user name."""
-        if self._path is None:
+    def describe(self, registry: str, repository: str) -> str:
+        """Where credentials for `repository` were looked for and what was found, for a message. No secret and no user name."""
+        if not self._files:
             return "no credentials file given"
-        if self._trouble:
-            return f"{self._path} {self._trouble}"
-        helper = self._config.helper(registry)
-        if helper:
-            failed = self._failed.get(registry)
-            return f"{self._path} leaves {registry} to the helper {helper[:80]!a}{f', which {failed}' if failed else ''}"
-        found = "has an entry" if self._config.credential(registry) else "has no entry"
-        return f"{self._path} {found} for {registry}"
+        said = [words for file in self._files if (words := file.describe(registry, repository))]
+        if not said:
+            read = [str(file.path) for file in self._files if not file.trouble]
+            missing = [str(file.path) for file in self._files if file.trouble == _MISSING]
+            said += [f"no entry for {registry} in {', '.join(read)}"] if read else []
+            said += [f"{file.path} {file.trouble}" for file in self._files if file.trouble not in ("", _MISSING)]
+            said += [f"{', '.join(missing)} {'do' if missing[1:] else 'does'} not exist"] if missing else []
+        whose = f" (root's, as {self._sudo_user} runs sudo)" if self._sudo_user else ""
+        return f"{'; '.join(said)}{whose}"
 
-    async def _lookup(self, registry: str) -> Credential | None:
-        helper = self._config.helper(registry)
+    def way_in(self, registry: str) -> str:
+        """What a person does to be let in."""
+        if self._sudo_user:
+            return f"sudo docker login {registry}, or --authfile with a file of {self._sudo_user}'s"
+        return f"docker login {registry}"
+
+    async def _lookup(self, registry: str, repository: str) -> Credential | None:
+        for file in self._files:
+            found = await self._from_helper(file, registry) or file.config.credential(registry, repository)
+            if found is not None:
+                return found
+        return None
+
+    async def _from_helper(self, file: _File, registry: str) -> Credential | None:
+        helper = file.config.helper(registry)
         if not helper:
-            return self._config.credential(registry)
-        if registry not in self._kept:
-            self._failed.pop(registry, None)
+            return None
+        if registry not in file.kept:
+            file.failed.pop(registry, None)
+            kept = None
             try:
                 kept = await ask_helper(helper, server_of(registry))
             except HelperFailed as error:
                 _log.warning("docker-credential-%s %s: going on without it", ascii(helper[:80])[1:-1], error)
-                kept, self._failed[registry] = None, str(error)
-            self._kept[registry] = kept or self._config.credential(registry)
-        return self._kept[registry]
+                file.failed[registry] = str(error)
+            file.kept[registry] = kept
+        return file.kept[registry]
 
     def __repr__(self) -> str:
-        return f"<Credentials from {self._path}>"
+        return f"<Credentials from {', '.join(str(file.path) for file in self._files)}>"
 
 
 def _read(path: Path) -> tuple[DockerConfig, str]:

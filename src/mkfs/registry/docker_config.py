@@ -1,7 +1,8 @@
 """docker's `config.json`: what it says of registries and who may pull from them. Pure: bytes in, values out.
 
 Sources: docker/cli cli/config/configfile (auths, credHelpers, credsStore; the form of keys), and what podman, oras and kit write in
-the same form. `HttpHeaders` and `proxies` in that file are for other traffic and are not read.
+the same form; containers/image pkg/docker/config for keys that name a repository or what is above it. `HttpHeaders` and `proxies`
+in that file are for other traffic and are not read.
 """
 
 import base64
@@ -17,6 +18,7 @@ CONFIG_LIMIT_BYTES: Final = MIB  # real ones have a few KiB
 
 # Docker Hub has many names; docker itself writes the first, as a URL with a path.
 _DOCKER_HUB_KEYS: Final = ("index.docker.io", "docker.io", "registry-1.docker.io")
+_API_PATHS: Final = frozenset({"", "v1", "v2"})
 _DOCKER_HUB_SERVER: Final = "https://index.docker.io/v1/"  # what helpers are asked for
 
 
@@ -42,7 +44,10 @@ class Credential:
 @final
 @dataclass(frozen=True, slots=True)
 class DockerConfig:
-    """The parts of one file that matter here. Keys are `host[:port]` in lower case. Equal where all that they say is equal."""
+    """The parts of one file that matter here. Equal where all that they say is equal.
+
+    Keys are `host[:port]` in lower case; those of `auths` may go on with `/` and a repository, or the beginning of some.
+    """
 
     auths: Mapping[str, Credential] = field(default_factory=dict, repr=False)
     helpers: Mapping[str, str] = field(default_factory=dict)
@@ -58,16 +63,24 @@ class DockerConfig:
         auths: dict[str, Credential] = {}
         for key, entry in _mapping(document.get("auths")).items():
             credential = _credential(_mapping(entry))
-            if credential and (_host(key) not in auths or key == _host(key)):  # the plain host wins over URLs of it
-                auths[_host(key)] = credential
+            if credential and (_place(key) not in auths or key == _place(key)):  # the plain host wins over URLs of it
+                auths[_place(key)] = credential
         named = _mapping(document.get("credHelpers")).items()
         helpers = {_host(key): name for key, name in named if isinstance(name, str) and name}
         store = document.get("credsStore")
         return cls(auths, helpers, store if isinstance(store, str) else "")
 
-    def credential(self, registry: str) -> Credential | None:
-        """What `auths` holds for `registry`."""
-        return next((self.auths[key] for key in _keys(registry) if key in self.auths), None)
+    def credential(self, registry: str, repository: str = "") -> Credential | None:
+        """What `auths` holds for `repository` of `registry`: under its own name, else under the next one above, last under the
+        registry's.
+        """
+        hosts = _keys(registry)
+        while repository:
+            for host in hosts:
+                if (found := self.auths.get(f"{host}/{repository}")) is not None:
+                    return found
+            repository = repository.rpartition("/")[0]
+        return next((self.auths[host] for host in hosts if host in self.auths), None)
 
     def helper(self, registry: str) -> str:
         """The name of the program that keeps the credentials of `registry`; "" where there is none."""
@@ -86,6 +99,13 @@ def _keys(registry: str) -> tuple[str, ...]:
 def _host(key: str) -> str:
     """`host[:port]` of a key, which may carry a scheme and a path."""
     return key.rpartition("://")[2].partition("/")[0].lower()
+
+
+def _place(key: str) -> str:
+    """The same with the repository that a key without a scheme may name. A URL's path is the API's, and so is a bare `v1/`."""
+    host, _, path = key.rpartition("://")[2].partition("/")
+    path = path.strip("/")
+    return host.lower() if "://" in key or path in _API_PATHS else f"{host.lower()}/{path}"
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -12,7 +12,7 @@ from mkfs.cache.store import Cache
 from mkfs.content.engine import Engine
 from mkfs.oci.reference import Reference
 from mkfs.proof.policy import Policy
-from mkfs.registry.client import ClientSettings, RegistryClient
+from mkfs.registry.client import RegistryClient
 from mkfs.registry.credentials import Credentials
 from mkfs.registry.repository import Repository
 from mkfs.service.settings import SourceSettings
@@ -48,11 +48,12 @@ async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
     """
     reference = Reference.parse(settings.reference)
     policy = settings.trust.policy()
-    credentials = Credentials.load(Path(settings.credentials_file))
+    files = settings.client.credentials
+    credentials = Credentials.load(*map(Path, files.paths), sudo_user=files.sudo_user)
     cache = await trio.to_thread.run_sync(open_cache, settings)
     try:
         async with (
-            RegistryClient(ClientSettings(settings.plain_http, settings.proxies), credentials) as client,
+            RegistryClient(settings.client, credentials) as client,
             trio.open_nursery() as nursery,
         ):
             try:

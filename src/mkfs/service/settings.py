@@ -1,12 +1,12 @@
-"""What a mounted process needs to know. Plain values, so that they travel to a daemon as JSON, over a pipe. The credentials
-file is named, and read where it is used; a proxy's URL may hold a password, and no `repr` shows it.
+"""What a mounted process needs to know. Plain values, so that they travel to a daemon as JSON, over a pipe. Files of credentials
+are named, and read where they are used; a proxy's URL may hold a password, and no `repr` shows it.
 """
 
 from dataclasses import dataclass, field
 from typing import Final, final
 
 from mkfs.proof.trust_settings import TrustSettings
-from mkfs.registry.proxies import Proxies
+from mkfs.registry.settings import ClientSettings
 
 MIN_FREE_RATIO: Final = 0.10  # what a disk needs to stay fast, and its other users to go on
 
@@ -18,9 +18,7 @@ class SourceSettings:
 
     reference: str  # full: aliases are replaced already
     cache_dir: str  # absolute
-    credentials_file: str  # docker's config.json; need not exist
-    plain_http: bool = False
-    proxies: Proxies = field(default_factory=Proxies)
+    client: ClientSettings = field(default_factory=ClientSettings)
     cache_size_bytes: int | None = None  # what the cache may occupy; None: as much as the next two leave
     min_free_ratio: float = MIN_FREE_RATIO  # of the file system's bytes and inodes
     min_free_bytes: int = 0
