@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
-from bench import again, cold, startup
+from bench import again, cold, first_byte, index, startup
 from bench.machine import description
 from bench.memory import AsItIs, steady
 from bench.report import Answer
@@ -23,7 +23,13 @@ class _Program(Protocol):
     def __call__(self, scene: Scene, /, *, rounds: int, size_bytes: int) -> Answer: ...
 
 
-_QUESTIONS: Final[dict[str, _Program]] = {"startup": startup.measure, "cold": cold.measure, "again": again.measure}
+_QUESTIONS: Final[dict[str, _Program]] = {
+    "startup": startup.measure,
+    "cold": cold.measure,
+    "again": again.measure,
+    "first_byte": first_byte.measure,
+    "index": index.measure,
+}
 _ROUNDS: Final = 5
 _LEAST_BYTES: Final = 8 * MIB  # shards of 2 MiB: smaller ones would be proven by the mount itself
 _INTERRUPTED: Final = 128 + signal.SIGINT

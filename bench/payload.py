@@ -10,6 +10,7 @@ from mkfs.oci.digest import Digest
 from mkfs.oci.media_types import OCI_MANIFEST
 from mkfs.ranges import ByteRange
 from mkfs.testing.bodies import BlobBody, MemoryBody, SeededBody, digest_of
+from mkfs.testing.kit_layers import Layer
 from mkfs.testing.kits import Kit, KitBuilder
 from mkfs.units import KIB, MIB
 
@@ -49,6 +50,36 @@ def push_payload(scene: Scene, size_bytes: int) -> Payload:
     artifact = scene.pusher.push(repository, "artifact", _artifact(files, digests), blobs)
     total = sum(body.size_bytes for body in files.values())
     return Payload(reference, artifact, total, {name: digest.hex for name, digest in digests.items()})
+
+
+@final
+@dataclass(frozen=True)
+class Shards:
+    """Pushed: a kit of tar layers with one file each, `last` the last of them. `kit` is a reference."""
+
+    kit: str
+    repository: str
+    last_name: str
+    last: Layer
+
+    @property
+    def content(self) -> BlobBody:
+        """What the last file holds."""
+        body = self.last.members[-1].body
+        assert body is not None
+        return body
+
+
+def push_shards(scene: Scene, size_bytes: int, shards: int = SHARDS) -> Shards:
+    """Packs and pushes `size_bytes` in tar layers, as `kit pack` makes them of the parts of a model."""
+    builder = KitBuilder("shards", seed=3)
+    names = [f"model-{number + 1:05}-of-{shards:05}.safetensors" for number in range(shards)]
+    for seed, name in enumerate(names):
+        builder.part(name, SeededBody(seed, size_bytes // shards))
+    kit = builder.build()
+    repository = f"bench/shards-{shards}-{size_bytes}"
+    reference = scene.pusher.push(repository, "kit", kit.manifest, kit.blobs)
+    return Shards(reference, repository, names[-1], kit.layers[-1])
 
 
 def twenty_layers() -> Kit:

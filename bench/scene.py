@@ -22,7 +22,11 @@ from tests.support.mounting import Mount, Ran, Shell
 from tests.support.pushing import Pusher
 
 TOOLS: Final = Path(__file__).resolve().parents[1] / ".tools" / "bin"  # where scripts/install-oras puts it
-_INSTALLED_BY: Final = {"docker-registry": "apt-get install docker-registry", "oras": "scripts/install-oras"}
+_INSTALLED_BY: Final = {
+    "docker-registry": "apt-get install docker-registry",
+    "curl": "apt-get install curl",
+    "oras": "scripts/install-oras",
+}
 
 
 def program(name: str) -> Path:
@@ -99,11 +103,11 @@ class Scene:
         return self.shell.new_place(self.mountpoint.name)
 
     @contextmanager
-    def mounted(self, reference: str) -> Iterator[Mounted]:
+    def mounted(self, reference: str, *options: str) -> Iterator[Mounted]:
         """A mount for the length of the block."""
         place = self.new_mountpoint()
         started = perf_counter()
-        ran = self.shell.run("mount", reference, place)
+        ran = self.shell.run("mount", reference, place, *options)
         place.stat()
         names = os.listdir(place)  # noqa: PTH208 - the system calls that are timed, and nothing else
         seconds = perf_counter() - started

@@ -7,7 +7,7 @@ file is what it sends.
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +30,11 @@ _SIGN_IN: Final = "auth: {{htpasswd: {{realm: a registry under test, path: {pass
 
 @dataclass(frozen=True)
 class DockerRegistry:
-    """A registry that runs. `host` is `127.0.0.1:port`, as it stands in a reference."""
+    """A registry that runs. `host` is `127.0.0.1:port`, as it stands in a reference; `log` grows a line for every answer."""
 
     host: str
     storage: Path
+    log: Sequence[str] = ()
 
     def stored(self, digest: Digest | str) -> Path:
         """The file that holds the bytes of a blob or manifest (distribution, registry/storage/paths.go)."""
@@ -83,7 +84,7 @@ def running(program: Path, directory: Path, *, users: dict[str, str] | None = No
                 raise AssertionError(f"docker-registry did not start: {''.join(words)}")
             drain = threading.Thread(target=words.extend, args=(process.stderr,), daemon=True)
             drain.start()
-            yield DockerRegistry(found[1], storage)
+            yield DockerRegistry(found[1], storage, words)
             assert process.poll() is None, f"docker-registry ended by itself: {''.join(words[-20:])}"
         finally:
             process.terminate()
