@@ -41,6 +41,15 @@ def test_right_chunks_pass_and_each_wrong_one_is_named() -> None:
         index.check(1, bytes(CHUNK_BYTES))
 
 
+def test_chunks_in_another_order_do_not_pass() -> None:
+    content = b"a" * CHUNK_BYTES + b"b" * CHUNK_BYTES
+    index = index_of(content)
+    swapped = ChunkIndex(index.layer, index.grid, index.digests[32:] + index.digests[:32], None)
+    for number in range(2):
+        with pytest.raises(Mismatch):
+            swapped.check(number, content[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES])
+
+
 def test_digests_can_be_taken_run_by_run() -> None:
     grid = grid_of(None, len(CONTENT))
     whole = digests_of(grid, range(grid.count), memoryview(CONTENT))

@@ -68,6 +68,9 @@ def test_entries_out_of_order_are_refused() -> None:
 
 
 def test_too_many_entries_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = (FILE, replace(FILE, content_offset=2560))
+    monkeypatch.setattr("mkfs.proof.tables.ENTRIES_LIMIT", 2)
+    check_table(two, SIZE, "layer")
     monkeypatch.setattr("mkfs.proof.tables.ENTRIES_LIMIT", 1)
     with pytest.raises(IntegrityError, match="too many"):
-        check_table((FILE, replace(FILE, content_offset=2560)), SIZE, "layer")
+        check_table(two, SIZE, "layer")

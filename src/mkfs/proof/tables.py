@@ -39,7 +39,7 @@ def _problem(entry: Entry, content_bytes: int) -> str:
         return f"has a path that has no place: {error.what}"
     if entry.kind is EntryKind.FILE and entry.path.endswith(b"/"):
         return "is a file and ends in a slash"
-    if entry.mode & ~_MODE_MASK or entry.mode < 0:
+    if entry.mode & ~_MODE_MASK:
         return f"has a mode of more than permissions (got {entry.mode:#o})"
     if entry.size_bytes < 0 or (entry.size_bytes and entry.kind is not EntryKind.FILE):
         return f"is a {entry.kind.value} of {entry.size_bytes} bytes"
