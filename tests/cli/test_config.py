@@ -87,13 +87,3 @@ def test_logins_are_looked_for_where_the_programs_of_the_field_keep_them(monkeyp
         "/srv/data/kitops/credentials.json",
     ]
     assert places.credential_files({"KITOPS_HOME": "/srv/kit"})[-1] == Path("/srv/kit/credentials.json")
-
-
-@pytest.mark.parametrize(
-    ("home", "uid", "found"), [("/root", 0, "ada"), ("/home/me", 0, ""), ("/root", 1000, "")], ids=["sudo", "sudo -E", "no root"]
-)
-def test_whoever_runs_sudo_finds_files_of_root(monkeypatch: pytest.MonkeyPatch, home: str, uid: int, found: str) -> None:
-    monkeypatch.setenv("HOME", home)
-    monkeypatch.setattr(os, "geteuid", lambda: uid)
-    assert places.sudo_user({"SUDO_USER": "ada"}) == found
-    assert places.sudo_user({}) == ""

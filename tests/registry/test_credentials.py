@@ -100,13 +100,6 @@ async def test_every_file_is_read_again_when_something_is_refused(tmp_path: Path
     assert await credentials.lookup_again("registry.test", "team/model", found) == Credential("me", "first")
 
 
-def test_under_sudo_it_is_said_whose_files_these_are(tmp_path: Path) -> None:
-    credentials = Credentials.load(written(tmp_path / "config.json"), sudo_user="ada")
-    assert credentials.describe("ghcr.io", "x") == f"no entry for ghcr.io in {tmp_path}/config.json (root's, as ada runs sudo)"
-    assert credentials.way_in("ghcr.io") == "sudo docker login ghcr.io, or --authfile with a file of ada's"
-    assert Credentials.load().way_in("ghcr.io") == "docker login ghcr.io"
-
-
 @pytest.mark.logs("docker-credential-ring failed with 'the ring is locked': going on without it")
 async def test_a_helper_that_fails_leaves_it_to_the_next_file(helper: Callable[[str], Credentials], tmp_path: Path) -> None:
     helper("echo 'the ring is locked'; exit 1")

@@ -54,12 +54,6 @@ def credential_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
     )
 
 
-def sudo_user(environment: Mapping[str, str]) -> str:
-    """Who runs this by sudo and finds root's files where their own were expected; "" where nobody does."""
-    roots = os.geteuid() == 0 and _home() == Path("~root").expanduser()
-    return environment.get("SUDO_USER", "") if roots else ""
-
-
 def _home() -> Path:
     try:
         return Path.home()

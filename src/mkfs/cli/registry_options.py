@@ -10,7 +10,7 @@ import click
 
 from mkfs.cli import places
 from mkfs.registry.proxies import Proxies
-from mkfs.registry.settings import ClientSettings, CredentialFiles
+from mkfs.registry.settings import ClientSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,7 +35,7 @@ def registry_options(function: F) -> F:
         searched = (*([authfile] if authfile else []), *places.credential_files(os.environ))
         client = ClientSettings(
             plain_http=plain_http,
-            credentials=CredentialFiles(tuple(str(path.absolute()) for path in searched), places.sudo_user(os.environ)),
+            credential_files=tuple(str(path.absolute()) for path in searched),
             proxies=Proxies.from_environment(os.environ),
         )
         return function(client=client, **others)

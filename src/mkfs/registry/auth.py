@@ -147,7 +147,7 @@ class Authority:
     async def _refused(self, what: str) -> MkfsError:
         """The error for a person, who must learn whether it is the password or that none was found."""
         held_back = not self._private and await self._credentials.lookup(self.registry, self.repository) is not None
-        hint = _PLAIN_HTTP_HINT if held_back else self._credentials.way_in(self.registry)
+        hint = _PLAIN_HTTP_HINT if held_back else f"docker login {self.registry}"
         return NotAuthorised(
             what, f"{self.registry}/{self.repository}; {self._credentials.describe(self.registry, self.repository)}", hint
         )

@@ -50,26 +50,23 @@ class Credentials:
     content and what is said to be wrong with it. Helpers are asked one at a time, and once.
     """
 
-    def __init__(self, files: Sequence[_File], sudo_user: str) -> None:
-        self._files, self._sudo_user = files, sudo_user
+    def __init__(self, files: Sequence[_File]) -> None:
+        self._files = files
         self._lock = trio.Lock()
 
     @classmethod
-    def load(cls, *paths: Path, sudo_user: str = "") -> Self:
-        """Reads the files now, blocking. Warns, but does not raise, about one that is there and cannot be used.
-
-        `sudo_user`: whose command this is, where the files are root's all the same.
-        """
+    def load(cls, *paths: Path) -> Self:
+        """Reads the files now, blocking. Warns, but does not raise, about one that is there and cannot be used."""
         files = [_File(path, *_read(path)) for path in paths]
         for file in files:
             if file.trouble not in ("", _MISSING):
                 _log.warning("%s %s: going on without its credentials", file.path, file.trouble)
-        return cls(files, sudo_user)
+        return cls(files)
 
     @classmethod
     def anonymous(cls) -> Self:
         """No credentials, from nowhere."""
-        return cls((), "")
+        return cls(())
 
     async def lookup(self, registry: str, repository: str) -> Credential | None:
         """What may be shown to `registry` (`host[:port]` of a reference) for `repository`."""
@@ -100,14 +97,7 @@ class Credentials:
             said += [f"no entry for {registry} in {', '.join(read)}"] if read else []
             said += [f"{file.path} {file.trouble}" for file in self._files if file.trouble not in ("", _MISSING)]
             said += [f"{', '.join(missing)} {'do' if missing[1:] else 'does'} not exist"] if missing else []
-        whose = f" (root's, as {self._sudo_user} runs sudo)" if self._sudo_user else ""
-        return f"{'; '.join(said)}{whose}"
-
-    def way_in(self, registry: str) -> str:
-        """What a person does to be let in."""
-        if self._sudo_user:
-            return f"sudo docker login {registry}, or --authfile with a file of {self._sudo_user}'s"
-        return f"docker login {registry}"
+        return "; ".join(said)
 
     async def _lookup(self, registry: str, repository: str) -> Credential | None:
         for file in self._files:

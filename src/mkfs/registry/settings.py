@@ -10,18 +10,11 @@ from mkfs.registry.proxies import Proxies
 
 @final
 @dataclass(frozen=True, slots=True)
-class CredentialFiles:
-    """The files to look into, first to last. `sudo_user`: whose command this is, where the files are root's all the same."""
-
-    paths: tuple[str, ...] = ()
-    sudo_user: str = ""
-
-
-@final
-@dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """All of it. `plain_http`: HTTP to every registry, credentials included."""
+    """All of it. `plain_http`: HTTP to every registry, credentials included. Logins are looked for in `credential_files`, in
+    order.
+    """
 
     plain_http: bool = False
-    credentials: CredentialFiles = field(default_factory=CredentialFiles)
+    credential_files: tuple[str, ...] = ()
     proxies: Proxies = field(default_factory=Proxies)

@@ -48,8 +48,7 @@ async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
     """
     reference = Reference.parse(settings.reference)
     policy = settings.trust.policy()
-    files = settings.client.credentials
-    credentials = Credentials.load(*map(Path, files.paths), sudo_user=files.sudo_user)
+    credentials = Credentials.load(*map(Path, settings.client.credential_files))
     cache = await trio.to_thread.run_sync(open_cache, settings)
     try:
         async with (
