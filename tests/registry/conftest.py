@@ -46,7 +46,7 @@ def reference() -> Reference:
 def client(registry: MemoryRegistry, storage: MemoryRegistry) -> Callable[..., RegistryClient]:
     """Makes a client: `client(credentials, plain_http=…)`."""
 
-    def make(credentials: Credentials | None = None, *, plain_http: bool = False) -> RegistryClient:
+    def make(credentials: Credentials | None = None, *, plain_http: bool | None = None) -> RegistryClient:
         hosts = {
             "registry.test": registry,
             "localhost:5000": registry,

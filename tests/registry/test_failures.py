@@ -133,7 +133,7 @@ def test_a_certificate_nobody_trusts_is_told_with_its_reason() -> None:
     error.__cause__.__cause__ = cause
     told = unreachable(error, HOST, answered=False)
     assert told.what == "the certificate is not trusted (self-signed certificate)"
-    assert "SSL_CERT_FILE" in told.hint
+    assert "--ca-file" in told.hint
     assert isinstance(told, Hopeless)
 
 

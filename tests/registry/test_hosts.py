@@ -3,7 +3,7 @@
 import pytest
 
 from mkfs.errors import NotAuthorised, Unreachable, UsageError
-from mkfs.registry.hosts import check_realm, check_redirect, origin_of
+from mkfs.registry.hosts import check_realm, check_redirect, names_of, origin_of
 from mkfs.registry.urls import Origin, Url
 
 
@@ -25,7 +25,24 @@ from mkfs.registry.urls import Origin, Url
     ],
 )
 def test_only_this_machine_is_asked_in_plain_http_without_being_told(registry: str, expected: str) -> None:
-    assert str(origin_of(registry, plain_http=False)) == expected
+    assert str(origin_of(registry, plain_http=None)) == expected
+
+
+def test_tls_is_for_this_machine_too_when_asked_for() -> None:
+    assert origin_of("localhost:5000", plain_http=False) == Origin("https", "localhost", 5000)
+
+
+@pytest.mark.parametrize(
+    ("origin", "names"),
+    [
+        ("https://ghcr.io", ("ghcr.io", "ghcr.io:443")),
+        ("https://ghcr.io:5000", ("ghcr.io:5000",)),
+        ("https://registry-1.docker.io", ("registry-1.docker.io", "registry-1.docker.io:443", "docker.io")),
+        ("https://[::1]:5000", ("[::1]:5000",)),
+    ],
+)
+def test_files_may_call_a_host_by_several_names(origin: str, names: tuple[str, ...]) -> None:
+    assert names_of(Url.parse(origin).origin) == names
 
 
 def test_plain_http_is_for_every_host_when_asked_for() -> None:
@@ -34,7 +51,7 @@ def test_plain_http_is_for_every_host_when_asked_for() -> None:
 
 def test_a_host_that_is_a_number_in_disguise_is_the_users_mistake() -> None:
     with pytest.raises(UsageError, match="is not a registry"):
-        origin_of("127.1:5000", plain_http=False)
+        origin_of("127.1:5000", plain_http=None)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from mkfs.registry.client import ClientSettings, RegistryClient
 from mkfs.registry.credentials import Credentials
 from mkfs.registry.pool import RECEIVE_BYTES, PoolTransport
 from mkfs.registry.proxies import Proxies
+from mkfs.registry.settings import TlsSettings
 from mkfs.registry.transport import Transport
+from mkfs.registry.trust import Trust
 from mkfs.registry.urls import Url
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -73,7 +75,7 @@ class Network(httpcore2.AsyncNetworkBackend):
 
 
 async def get(network: Network, url: str, proxies: Proxies | None = None) -> bytes:
-    transport = Transport(PoolTransport(proxies or Proxies(), network))
+    transport = Transport(PoolTransport(proxies or Proxies(), Trust(TlsSettings()), network))
     try:
         async with transport.ask(Url.parse(url), {}) as answer:
             return await answer.read(100)
@@ -125,7 +127,7 @@ async def test_a_redirect_and_a_refusal_leave_the_connection_for_the_next_reques
     token = b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"token":"t"}'
     network = Network(moved, b"moved", refused, b"no", token, OK)
     reference = Reference.parse("localhost:5000/team/model:7b")
-    inner = PoolTransport(Proxies(), network)
+    inner = PoolTransport(Proxies(), Trust(TlsSettings()), network)
     async with RegistryClient(ClientSettings(), Credentials.anonymous(), inner=inner) as client:
         assert (await client.repository(reference).resolve(reference)).data == b"hello"
     assert network.called == [("localhost", 5000)]
@@ -147,7 +149,7 @@ async def test_the_library_below_does_not_log_headers(caplog: pytest.LogCaptureF
 async def test_certificates_are_not_loaded_for_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
     create = httpx2.create_ssl_context
-    monkeypatch.setattr(httpx2, "create_ssl_context", lambda: loaded.append("certificates") or create())
+    monkeypatch.setattr(httpx2, "create_ssl_context", lambda **given: loaded.append("certificates") or create(**given))
     await get(Network(OK), "http://registry.test/")
     assert not loaded
     await get(Network(OK), "https://registry.test/")

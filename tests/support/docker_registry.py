@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from mkfs.oci.digest import Digest
+from tests.support.certificates import Authority, Certificate
 
 _LISTENING: Final = re.compile(r"listening on (127\.0\.0\.1:[0-9]+)")
 _END_SECONDS: Final = 10
@@ -23,8 +24,11 @@ log: {{level: info, accesslog: {{disabled: true}}}}
 storage:
   filesystem: {{rootdirectory: {storage}}}
   delete: {{enabled: true}}
-http: {{addr: "127.0.0.1:0", secret: of this test}}
+http:
+  addr: "127.0.0.1:0"
+  secret: of this test
 """
+_TLS: Final = "  tls: {{certificate: {cert}, key: {key}, clientcas: [{clients}]}}\n"
 _SIGN_IN: Final = "auth: {{htpasswd: {{realm: a registry under test, path: {passwords}}}}}\n"
 
 
@@ -60,13 +64,23 @@ class DockerRegistry:
 
 
 @contextmanager
-def running(program: Path, directory: Path, *, users: dict[str, str] | None = None) -> Iterator[DockerRegistry]:
+def running(
+    program: Path,
+    directory: Path,
+    *,
+    users: dict[str, str] | None = None,
+    tls: Certificate | None = None,
+    clients: Authority | None = None,
+) -> Iterator[DockerRegistry]:
     """Runs `program` until the block is left, with everything it keeps in `directory`. With `users`, names to passwords, nobody
-    else may in (htpasswd of apache2-utils: bcrypt is the only kind this registry reads).
+    else may in (htpasswd of apache2-utils: bcrypt is the only kind this registry reads). With `tls` it speaks that, and with
+    `clients` only to those whom that authority signed.
     """
     storage, config = directory / "storage", directory / "config.yml"
     storage.mkdir(parents=True)
     text = _CONFIG.format(storage=storage)
+    if tls is not None:
+        text += _TLS.format(cert=tls.cert, key=tls.key, clients=clients.own.cert if clients else "")
     if users is not None:
         passwords = directory / "htpasswd"
         passwords.write_bytes(b"".join(_htpasswd(user, password) for user, password in users.items()))

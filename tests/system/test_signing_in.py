@@ -14,6 +14,7 @@ from mkfs.testing.serving import RegistryServer
 from mkfs.testing.tokens import TokenIssuer
 from mkfs.units import MIB
 from tests.support import golden
+from tests.support.certificates import Authority
 from tests.support.docker_registry import running
 from tests.support.kit_parts import wrong_files
 from tests.support.mounting import Shell
@@ -22,7 +23,7 @@ from tests.support.pushing import Pusher
 pytestmark = pytest.mark.fuse
 
 ADA, PASSWORD = "ada", "correct horse: battery staple"
-NOT_AUTHORISED = 11
+NOT_FOUND, NOT_AUTHORISED, UNREACHABLE = 10, 11, 12
 NAME = "kit-1.11-full-tar"
 
 
@@ -153,3 +154,26 @@ def test_a_token_for_one_repository_does_not_open_another(
     ran = shell.run("mount", f"{server.host}/team/closed:1", shell.new_place(), "--plain-http")
     assert (ran.exit_code, len(ran.lines) <= 3) == (NOT_AUTHORISED, True), ran
     assert str(shell.docker_config) in ran.stderr
+
+
+@pytest.mark.registry
+def test_a_registry_with_tls_of_its_own_authority_is_believed_as_told(docker_registry: Path, shell: Shell, tmp_path: Path) -> None:
+    authority = Authority.new(tmp_path)
+    with running(docker_registry, tmp_path / "tls", users={ADA: PASSWORD}, tls=authority.signed(tmp_path, "server")) as registry:
+        reference = f"{registry.host}/a/b:c"
+        shell.log_in(registry.host, ADA, PASSWORD)
+        untrusted = shell.run("ls", reference, "--no-plain-http")
+        assert (untrusted.exit_code, "--ca-file" in untrusted.lines[2]) == (UNREACHABLE, True)
+        trusted = shell.run("ls", reference, "--no-plain-http", "--ca-file", authority.own.cert)
+        assert (trusted.exit_code, trusted.lines[0]) == (
+            NOT_FOUND,
+            f"Error: {reference} not found: MANIFEST_UNKNOWN: manifest unknown",
+        )
+        unverified = shell.run("ls", reference, "--no-plain-http", "--tls-verify=false")
+        assert (unverified.exit_code, "certificates are NOT verified" in unverified.lines[0]) == (NOT_FOUND, True)
+        unverified = shell.run("mount", reference, shell.new_place(), "--no-plain-http", "--tls-verify=false")
+        assert (unverified.exit_code, "certificates are NOT verified" in unverified.lines[0]) == (NOT_FOUND, True)
+        kept = shell.home / "xdg/config/containers/certs.d" / registry.host
+        kept.mkdir(parents=True)
+        (kept / "ca.crt").write_bytes(authority.own.cert.read_bytes())
+        assert shell.run("ls", reference, "--no-plain-http").exit_code == NOT_FOUND

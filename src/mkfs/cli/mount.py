@@ -11,6 +11,7 @@ from mkfs.cli.options import offline_option, reads, source_options, verbosity
 from mkfs.cli.report import fail
 from mkfs.errors import MountpointUnusable, UsageError
 from mkfs.fuse import kernel
+from mkfs.registry.settings import UNVERIFIED
 from mkfs.service.launch import launch
 from mkfs.service.pipe import Outcome
 from mkfs.service.settings import MountSettings, SourceSettings
@@ -123,6 +124,8 @@ def command(
         if exit_code:
             raise SystemExit(exit_code)
         return
+    if not source.client.tls.verify:
+        click.echo(UNVERIFIED, err=True)  # also in the daemon's log, which nobody reads now
     _tell(launch(settings), quiet=quiet)
 
 

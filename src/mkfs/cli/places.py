@@ -54,6 +54,12 @@ def credential_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
     )
 
 
+def certificate_directories(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where certificates for single registries are kept: podman's directories, then docker's (containers-certs.d(5))."""
+    config = Path(environment.get("XDG_CONFIG_HOME") or _home() / ".config")
+    return (config / "containers/certs.d", Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
+
+
 def _home() -> Path:
     try:
         return Path.home()

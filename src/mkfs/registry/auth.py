@@ -60,7 +60,7 @@ class Authority:
         registry: str,
         repository: str,
         origin: Origin,
-        plain_http: bool,
+        plain_http: bool | None,
         credentials: Credentials,
         tokens: Tokens,
         actions: str = "pull",
@@ -68,7 +68,7 @@ class Authority:
         self.registry, self.repository, self.origin = registry, repository, origin
         self._scope = f"repository:{repository}:{actions}"
         self._credentials, self._tokens = credentials, tokens
-        self._private = origin.scheme == "https" or plain_http
+        self._private = origin.scheme == "https" or bool(plain_http)
         self._way: Access | str = ""  # what the registry wants: a token for this access, "basic", or "" while it never asked
 
     async def present(self) -> Showing:

@@ -1,7 +1,8 @@
 """The registry client of one process: connections, tokens and counters that all repositories share."""
 
+import logging
 from types import TracebackType
-from typing import Self, final
+from typing import Final, Self, final
 
 import httpx2
 
@@ -12,9 +13,12 @@ from mkfs.registry.exchange import Exchange
 from mkfs.registry.hosts import origin_of
 from mkfs.registry.pool import PoolTransport
 from mkfs.registry.repository import Repository
-from mkfs.registry.settings import ClientSettings
+from mkfs.registry.settings import UNVERIFIED, ClientSettings
 from mkfs.registry.tokens import Tokens
 from mkfs.registry.transport import ClientStatistics, Transport
+from mkfs.registry.trust import Trust
+
+_log: Final = logging.getLogger(__name__)
 
 
 @final
@@ -28,8 +32,10 @@ class RegistryClient:
         self, settings: ClientSettings, credentials: Credentials, *, inner: httpx2.AsyncBaseTransport | None = None
     ) -> None:
         self._settings, self._credentials = settings, credentials
-        self._transport = Transport(inner or PoolTransport(settings.proxies))
+        self._transport = Transport(inner or PoolTransport(settings.proxies, Trust(settings.tls)))
         self._tokens = Tokens(self._transport)
+        if not settings.tls.verify:
+            _log.warning(UNVERIFIED)
 
     def repository(self, reference: Reference) -> Repository:
         """The repository that `reference` names. Nothing is asked yet. Raises `UsageError` where its host makes no sense."""

@@ -35,7 +35,8 @@ TRANSPORT_ERRORS: Final = (
 )
 
 _PLAIN_HTTP_HINT: Final = "if this registry speaks plain HTTP, pass --plain-http"
-_TRUST_HINT: Final = "if its authority is your own, name its certificates in SSL_CERT_FILE"
+_TRUST_HINT: Final = "if its authority is your own, name its certificates with --ca-file"
+_SHOW_HINT: Final = "if it wants a certificate of yours, put NAME.cert and NAME.key into /etc/containers/certs.d/{host}"
 _START_HINT: Final = "check the host and port, and that the registry runs"
 # What OpenSSL calls an answer that is no TLS; 3.2 renamed it.
 _NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
@@ -74,7 +75,7 @@ def _system_error(error: OSError, host: str) -> Unreachable:
         return Hopeless(f"the certificate is not trusted ({reason})", host, _TRUST_HINT)
     if isinstance(error, ssl.SSLError):
         reason = getattr(error, "reason", "") or "no reason given"
-        hint = _PLAIN_HTTP_HINT if reason in _NOT_TLS else ""
+        hint = _PLAIN_HTTP_HINT if reason in _NOT_TLS else _SHOW_HINT.format(host=host) if "ALERT" in reason else ""
         return Hopeless(f"no TLS connection ({reason.lower().replace('_', ' ')})", host, hint)
     if isinstance(error, socket.gaierror):
         again = error.errno == socket.EAI_AGAIN

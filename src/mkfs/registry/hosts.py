@@ -26,18 +26,27 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 b
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def origin_of(registry: str, *, plain_http: bool) -> Origin:
-    """Where `registry` (`host[:port]` of a reference) speaks the protocol: https, or plain HTTP where that was asked for or the
-    host is this machine (but for its port 443). Raises `UsageError`.
+def origin_of(registry: str, *, plain_http: bool | None) -> Origin:
+    """Where `registry` (`host[:port]` of a reference) speaks the protocol: https or plain HTTP as `plain_http` says; where that is
+    None, https but for this machine (without its port 443). Raises `UsageError`.
     """
     host = _DOCKER_HUB_HOST if registry == DOCKER_HUB else registry
     try:
         secure = Origin.of("https", host)
         here = is_loopback(secure.host) and not host.endswith(":443")
-        return Origin.of("http", host) if plain_http or here else secure
+        return Origin.of("http", host) if plain_http or (here and plain_http is None) else secure
     except ValueError as error:
         hint = "write host or host:port, e.g. localhost:5000"
         raise UsageError(f"{registry!r} is not a registry ({error})", hint=hint) from error
+
+
+def names_of(origin: Origin) -> tuple[str, ...]:
+    """How files and directories about a host may call it: with its port, where that goes without saying also without, and Docker
+    Hub as in references.
+    """
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    hub = (DOCKER_HUB,) if origin.host == _DOCKER_HUB_HOST else ()
+    return tuple(dict.fromkeys((origin.authority, f"{host}:{origin.port}", *hub)))
 
 
 def is_loopback(host: str) -> bool:

@@ -13,6 +13,7 @@ would be invisible to statistics and priorities.
 import logging
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from pathlib import Path
 from typing import Final, final
 
 import httpcore2
@@ -20,6 +21,7 @@ import httpx2
 
 from mkfs.errors import UsageError
 from mkfs.registry.proxies import Proxies
+from mkfs.registry.trust import Trust
 from mkfs.registry.urls import Origin
 from mkfs.units import MIB
 
@@ -96,10 +98,11 @@ class PoolTransport(httpx2.AsyncBaseTransport):
     decoded.
     """
 
-    def __init__(self, proxies: Proxies, backend: httpcore2.AsyncNetworkBackend | None = None) -> None:
-        self._proxies = proxies
+    def __init__(self, proxies: Proxies, trust: Trust, backend: httpcore2.AsyncNetworkBackend | None = None) -> None:
+        self._proxies, self._trust = proxies, trust
         self._backend = WideBackend(backend or httpcore2.TrioBackend())
-        self._pools: dict[tuple[str, str], httpcore2.AsyncConnectionPool] = {}  # by scheme and proxy
+        # By scheme, proxy and what says whom TLS believes.
+        self._pools: dict[tuple[str, str, Path | None], httpcore2.AsyncConnectionPool] = {}
         logging.getLogger("httpcore2").setLevel(logging.WARNING)  # below, it logs headers: tokens and signed addresses
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -124,15 +127,17 @@ class PoolTransport(httpx2.AsyncBaseTransport):
             await pool.aclose()
 
     def _pool(self, url: httpx2.URL) -> httpcore2.AsyncConnectionPool:
-        proxy = self._proxies.for_origin(Origin.of(url.scheme, url.netloc.decode("ascii")))
-        pool = self._pools.get((url.scheme, proxy))
+        origin = Origin.of(url.scheme, url.netloc.decode("ascii"))
+        directory = self._trust.directory(origin) if url.scheme == "https" else None
+        key = (url.scheme, self._proxies.for_origin(origin), directory)
+        pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[url.scheme, proxy] = self._new_pool(url.scheme, proxy)
+            pool = self._pools[key] = self._new_pool(*key)
         return pool
 
-    def _new_pool(self, scheme: str, proxy: str) -> httpcore2.AsyncConnectionPool:
+    def _new_pool(self, scheme: str, proxy: str, directory: Path | None) -> httpcore2.AsyncConnectionPool:
         # Loading the certificates takes some 20 ms, which plain HTTP need not pay.
-        context = httpx2.create_ssl_context() if scheme == "https" else None
+        context = self._trust.context(directory) if scheme == "https" else None
         if not proxy:
             return httpcore2.AsyncConnectionPool(
                 ssl_context=context,
@@ -153,7 +158,7 @@ class PoolTransport(httpx2.AsyncBaseTransport):
                 scheme=through.url.raw_scheme, host=through.url.raw_host, port=through.url.port, target=through.url.raw_path
             ),
             proxy_auth=through.raw_auth,
-            proxy_ssl_context=httpx2.create_ssl_context() if through.url.scheme == "https" else None,
+            proxy_ssl_context=self._trust.context(None) if through.url.scheme == "https" else None,
             ssl_context=context,
             max_connections=CONNECTIONS,
             keepalive_expiry=IDLE_SECONDS,

@@ -3,18 +3,34 @@ they are used. Light to import: the command line needs no HTTP client to fill th
 """
 
 from dataclasses import dataclass, field
-from typing import final
+from typing import Final, final
 
 from mkfs.registry.proxies import Proxies
+
+UNVERIFIED: Final = (
+    "TLS certificates are NOT verified: whoever is on the way can see what is asked for, credentials included, and decide what a "
+    "tag means"
+)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """Whom TLS believes; see `registry.trust`. `ca_file` adds to the system's authorities, `directories` are `certs.d` ones."""
+
+    ca_file: str = ""
+    verify: bool = True
+    directories: tuple[str, ...] = ()
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """All of it. `plain_http`: HTTP to every registry, credentials included. Logins are looked for in `credential_files`, in
-    order.
+    """All of it. `plain_http`: HTTP to every registry, credentials included; False: TLS also on this machine; None: see
+    `hosts.origin_of`. Logins are looked for in `credential_files`, in order.
     """
 
-    plain_http: bool = False
+    plain_http: bool | None = None
     credential_files: tuple[str, ...] = ()
+    tls: TlsSettings = field(default_factory=TlsSettings)
     proxies: Proxies = field(default_factory=Proxies)
