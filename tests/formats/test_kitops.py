@@ -1,8 +1,6 @@
 """ModelKits: which layer lands where. A kit is shown as its own tool unpacks it, or refused by name; never something in between."""
 
-import io
 import json
-import tarfile
 from collections.abc import Sequence
 
 import pytest
@@ -16,6 +14,7 @@ from mkfs.oci.digest import Digest
 from mkfs.oci.manifest import Manifest, decode_manifest
 from mkfs.oci.media_types import KITOPS_CONFIG, OCI_MANIFEST
 from tests.support import golden
+from tests.support.unpacking import unpacked
 
 PATH = "org.cncf.model.filepath"
 METADATA = "org.cncf.model.file.metadata+json"
@@ -50,34 +49,10 @@ def documents_of(name: str) -> Documents:
     return Documents(manifest, {manifest.config.digest: golden.blob(manifest.config.digest)})
 
 
-def unpacked(answer: Plan) -> list[golden.ExpectedEntry]:
-    """What the plan writes, with Python's tar reader in the place of our own rooms."""
-    tree: dict[str, golden.ExpectedEntry] = {}
-    for file in answer.files:
-        tree[file.path.decode()] = {
-            "path": file.path.decode(),
-            "mode": f"{file.mode:04o}",
-            "type": "file",
-            "size": len(file.data),
-            "sha256": golden.sha256(file.data),
-        }
-    for each in answer.layers:
-        assert each.reading == TarLayer()
-        with tarfile.open(fileobj=io.BytesIO(golden.blob(each.descriptor.digest))) as archive:
-            for member in archive:
-                known: golden.ExpectedEntry = {"path": member.name, "mode": f"{member.mode:04o}", "type": "dir"}
-                if member.isfile():
-                    assert member.name not in tree
-                    content = archive.extractfile(member).read()
-                    known |= {"type": "file", "size": member.size, "sha256": golden.sha256(content)}
-                tree.setdefault(member.name, known)
-    return [tree[path] for path in sorted(tree)]
-
-
-@pytest.mark.parametrize("name", golden.tar_kits())
+@pytest.mark.parametrize("name", [*golden.tar_kits(), *golden.names("kit-", "-gzip")])
 def test_a_planned_kit_is_the_directory_that_kit_unpacked(name: str) -> None:
     answer = planned(documents_of(name))
-    assert unpacked(answer) == sorted(golden.expected(name), key=lambda expected: expected["path"])
+    assert unpacked(answer, golden.blob) == sorted(golden.expected(name), key=lambda expected: expected["path"])
     assert answer.warnings == ()
     assert answer.properties["packed by"] == "kit " + name.split("-")[1] + ".0"
 
@@ -172,26 +147,97 @@ MODEL = layer("model.v1.tar")
 
 
 @pytest.mark.parametrize(
-    ("documents", "words"),
+    ("kind", "reading"),
     [
-        (documents_of("kit-1.11-simple-gzip"), r"layer 1 of 3 \(model simple, .*tar\+gzip\) is compressed with gzip"),
-        (kit([layer("model.v1.tar+zstd")], model=entry(layer("model.v1.tar+zstd"), "m")), "compressed with zstd"),
-        (kit([layer("docs.v1.raw+gzip")], docs=[entry(layer("docs.v1.raw+gzip"), "m")]), "compressed with gzip"),
-        (documents_of("kit-1.11-child-tar"), r"a reference to another one: 127\.0\.0\.1:5310/golden/kit-1\.11:simple-tar"),
-        (kit([], model={"path": "llama@sha256:1"}), "a reference to another one"),
-        (kit([MODEL], model=entry(None, "weights:v1")), "packed by kit before 0.5"),
-        (kit([layer("agent.v1.tar")], docs=[entry(layer("agent.v1.tar"), "d")]), "layer 1 of 1 .* type that this version"),
-        (kit([layer("docs.v2.tar")], docs=[entry(layer("docs.v2.tar"), "d")]), "layer 1 of 1 .* type that this version"),
-        (kit([layer("docs.v1.tar; a=b")], docs=[entry(layer("docs.v1.tar; a=b"), "d")]), "layer 1 of 1 .* type that this version"),
-        (kit([layer("docs.v1.zip")], docs=[entry(layer("docs.v1.zip"), "d")]), "stored as 'zip'"),
+        ("docs.v1.tar+gzip", TarLayer(compression="gzip")),
+        ("docs.v1.tar+gzip-fastest", TarLayer(compression="gzip")),
+        ("docs.v1.tar+zstd", TarLayer(compression="zstd")),
+        ("docs.v1.tar+none", TarLayer()),
+        ("docs.v1.raw+gzip", RawLayer(b"d", compression="gzip")),
+        ("docs.v1.raw+zstd", RawLayer(b"d", compression="zstd")),
     ],
 )
-def test_what_cannot_be_shown_yet_is_refused_by_name(documents: Documents, words: str) -> None:
+def test_a_layer_is_read_as_its_type_says(kind: str, reading: TarLayer | RawLayer) -> None:
+    docs = layer(kind, path="d")
+    (answer,) = planned(kit([docs], docs=[entry(docs, "d")])).layers
+    assert answer.reading == reading
+
+
+def test_a_compressed_file_has_the_size_its_annotation_says() -> None:
+    docs = layer("docs.v1.raw+zstd", b"small", path="d", metadata=json.dumps({"size": 5000, "mode": 0o600}))
+    (answer,) = planned(kit([docs], docs=[entry(docs, "d")])).layers
+    assert answer.reading == RawLayer(b"d", 0o600, "zstd", 5000)
+
+
+def test_what_a_layer_is_uncompressed_is_what_the_kitfile_says() -> None:
+    first, second = layer("docs.v1.tar+gzip", b"1"), layer("docs.v1.tar+gzip", b"2")
+    inside = Digest.of(b"inside")
+    documents = kit([first, second], docs=[entry(first, "a", diffId=str(inside)), entry(second, "b", diffId="sha256:nonsense")])
+    assert [each.diff_id for each in planned(documents).layers] == [inside, None]
+
+
+@pytest.mark.parametrize("kind", ["agent.v1.tar", "docs.v2.tar", "docs.v1.tar; a=b", "docs.v1.zip", "docs.v1.tar+br"])
+def test_a_layer_of_an_unknown_type_is_left_out_and_named(kind: str) -> None:
+    strange, known = layer(kind), layer("code.v1.tar")
+    answer = planned(kit([strange, known], docs=[entry(strange, "d")], code=[entry(known, "c")]))
+    assert [each.descriptor for each in answer.layers] == [known]
+    assert answer.warnings == (
+        f"layer 1 of 2 (docs d, application/vnd.kitops.modelkit.{kind}) is not shown: its type is not known",
+    )
+
+
+@pytest.mark.parametrize(
+    ("documents", "words"),
+    [
+        (documents_of("kit-1.11-child-tar"), r"a reference to another one: 127\.0\.0\.1:5310/golden/kit-1\.11:simple-tar"),
+        (kit([], model={"path": "llama@sha256:1"}), "a reference to another one"),
+        (kit([layer("agent.v1.tar")], docs=[entry(layer("agent.v1.tar"), "d")]), "no layer .* known type: layer 1 of 1 .*agent"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_by_name(documents: Documents, words: str) -> None:
     with pytest.raises(Unsupported, match=words) as caught:
         plan(documents)
     assert not isinstance(caught.value, BadDocument)
     assert caught.value.exit_code == 14
     assert len("\n".join(caught.value.lines()).splitlines()) <= 3
+
+
+OLD_MODEL, OLD_DOCS, OLD_DATA = layer("model.v1.tar+gzip"), layer("docs.v1.tar"), layer("dataset.v1.tar")
+
+
+def test_a_kit_from_before_layers_had_digests_is_read_by_its_order() -> None:
+    """Kit before 0.5: entries are relative to the parent of the Kitfile's path, and layers of a kind stand in its order."""
+    more = layer("docs.v1.tar", b"more docs")
+    documents = kit(
+        [OLD_DOCS, OLD_MODEL, OLD_DATA, more],
+        model=entry(None, "models/7b/"),
+        docs=[entry(None, "./README.md"), entry(None, "a/b/LICENSE")],
+        datasets=[{"path": "away", "remotePath": "s3://bucket/key"}, entry(None, ".")],
+    )
+    answer = planned(documents)
+    assert [(each.element, each.descriptor, each.reading) for each in answer.layers] == [
+        ("model", OLD_MODEL, TarLayer(b"models", compression="gzip")),
+        ("datasets", OLD_DATA, TarLayer()),
+        ("docs", OLD_DOCS, TarLayer()),
+        ("docs", more, TarLayer(b"a/b")),
+    ]
+    assert len(answer.warnings) == 1  # of the data set that is elsewhere
+
+
+def test_in_an_old_kit_layers_of_unknown_types_are_not_counted() -> None:
+    strange = layer("agent.v1.tar")
+    answer = planned(kit([strange, OLD_DOCS], docs=[entry(None, "x/d"), entry(None, "e")]))
+    assert [each.reading for each in answer.layers] == [TarLayer(b"x")]
+    assert answer.warnings == (
+        "docs[1] (e) has no layer",
+        "layer 1 of 2 (application/vnd.kitops.modelkit.agent.v1.tar) is not shown: nothing in the Kitfile names it",
+    )
+
+
+def test_a_kit_may_be_its_kitfile_alone() -> None:
+    answer = planned(kit([], package={"name": "bare"}))
+    assert (answer.layers, answer.warnings) == ((), ())
+    assert [file.path for file in answer.files] == [b"Kitfile"]
 
 
 def raw(metadata: str, content: bytes = b"four") -> Documents:
@@ -205,13 +251,13 @@ def raw(metadata: str, content: bytes = b"four") -> Documents:
         (kit([layer("docs.v1.raw")], docs=[entry(layer("docs.v1.raw"), "d\n")]), r"layer 1 of 1 \(docs 'd\\n', .*without a path"),
         (raw('{"size":5}'), "got 5, expected 4"),
         (raw('{"mode":420}'), "got None, expected 4"),
-        (raw('{"size":4.0}'), "got 4.0, expected 4"),
+        (raw('{"size":4.0}'), "size is 4.0"),
         (raw('{"size":4,"mode":"0644"}'), "mode is '0644'"),
         (raw('{"size":4,"mode":-1}'), "mode is -1"),
         (raw("[]"), METADATA.replace("+", r"\+")),
         (kit([MODEL], docs=[entry(layer("docs.v1.tar"), "d")]), r"docs\[0\] names a layer that the manifest does not have"),
         (kit([MODEL], model=entry(MODEL, "m"), docs=[entry(None, "d")]), r"docs\[0\] has no digest"),
-        (kit([], docs=[entry(None, "d")]), r"docs\[0\] has no digest"),
+        (kit([OLD_DOCS, OLD_DATA], docs=[entry(None, "d")]), r"layer 2 of 2 .*fewer datasets than"),
     ],
 )
 def test_a_kit_that_breaks_its_own_rules_is_refused(documents: Documents, words: str) -> None:

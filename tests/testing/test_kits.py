@@ -19,8 +19,11 @@ from mkfs.ranges import ByteRange
 from mkfs.testing.bodies import MemoryBody
 from mkfs.testing.kits import Directory, File, Kit, KitBuilder, expected_tree
 from mkfs.testing.tars import JoinedBody, header
+from mkfs.tree.nodes import File as Node
 from mkfs.units import GIB, MIB
 from tests.support import golden
+from tests.support.growing import grown
+from tests.support.planning import whole
 
 PACKED_BY_1_11 = [name for name in golden.tar_kits() if name.startswith("kit-1.11-")]
 FIELDS = {"digest", "diffId", "path", "parts"}  # what the builder adds by itself
@@ -111,6 +114,19 @@ def test_raw_layers_are_planned_where_they_were_packed() -> None:
     assert tree[b"w"] == (EntryKind.DIRECTORY, 0o755, 0)
     assert tree[b"w/b.bin"] == (EntryKind.FILE, 0o750, len(same))
     assert set(tree) == {b"Kitfile", b"README.md", b"w", b"w/a.bin", b"w/b.bin"}
+
+
+def test_compressed_layers_are_what_kit_unpacks_after_decompression() -> None:
+    context = Directory({"w.bin": b"w" * 5000, "sub": Directory({"run": File(b"#!", 0o755)})})
+    kit = KitBuilder("z", compression="gzip").model("m", context).raw("p.bin", b"p" * 3000).mcp_server("fs.mcpb", b"PK").build()
+    answer = planned(kit)
+    assert [layer.reading.compression for layer in answer.layers] == ["gzip", "gzip", ""]
+    assert [layer.diff_id for layer in answer.layers] == [layer.diff_id for layer in kit.layers]
+    of = grown(answer, lambda digest: whole(kit.blobs[digest]))
+    assert {path: Digest.of(of.content(node)).hex for path, node in of.tree.walk() if isinstance(node, Node)} == {
+        path: sum_ for path, _, _, _, sum_ in expected_tree(kit) if sum_
+    }
+    assert all(Digest.of(data) == layer.diff_id for data, layer in zip(of.layers, kit.layers, strict=True))
 
 
 def test_a_part_inside_the_model_is_carved_out_of_it() -> None:

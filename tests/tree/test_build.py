@@ -2,7 +2,10 @@
 
 import pytest
 
-from mkfs.formats.plan import InlineFile, Plan
+from mkfs.errors import BadDocument
+from mkfs.formats.plan import InlineFile, Plan, PlannedLayer, RawLayer
+from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.digest import Digest
 from mkfs.tree.build import ROOT, Tree, build
 from mkfs.tree.nodes import Directory, Extent, File
 from tests.archive.tarballs import BLOCK, END, header, member
@@ -141,6 +144,25 @@ def test_plan_and_tables_belong_together() -> None:
         build(plan, tables[:1])
     with pytest.raises(ValueError, match="layer 1 is a tar, and has no table"):
         build(plan, [tables[0], None])
+
+
+def compressed_file(promise: int | None) -> Plan:
+    layer = PlannedLayer(Descriptor("", Digest.of(b"z"), 1), RawLayer(b"w.bin", compression="gzip", size_bytes=promise), "model")
+    return Plan("test", (layer,))
+
+
+@pytest.mark.parametrize("promise", [None, 5000])
+def test_a_compressed_file_is_as_large_as_its_content(promise: int | None) -> None:
+    node = file(build(compressed_file(promise), [None], {0: 5000}), b"w.bin")
+    assert (node.size_bytes, node.extents) == (5000, (Extent(0, 0, 5000),))
+
+
+def test_a_compressed_file_of_another_size_than_promised_is_refused() -> None:
+    with pytest.raises(BadDocument, match=r"'w\.bin' has another size .*got 5000 bytes, expected 4999") as caught:
+        build(compressed_file(4999), [None], {0: 5000})
+    assert str(Digest.of(b"z")) in caught.value.where
+    with pytest.raises(ValueError, match="layer 0 is a compressed file, and has no size"):
+        build(compressed_file(None), [None])
 
 
 def test_two_thousand_directories_deep() -> None:

@@ -144,6 +144,7 @@ async def open_artifact(
     source = Source(engine, repository, reference)
     description = await _describe(source, policy or Policy())
     plan = description.plan
+    _refuse_compressed(plan)
     layers = _layers(engine, source, description, deferred=deferred)
     distinct = tuple(dict.fromkeys(layers))
     await all_done(layer.open for layer in distinct)
@@ -168,6 +169,14 @@ async def open_artifact(
     await all_done(partial(learn, layer) for layer in distinct)
     tree = build(plan, [tables[layer] for layer in layers])
     return Artifact(description, tree, layers, description.notices + _notices(distinct))
+
+
+def _refuse_compressed(plan: Plan) -> None:
+    """Raises `Unsupported` for the first layer that is compressed: their content is not read yet."""
+    for planned in plan.layers:
+        if planned.reading.compression:
+            what = f"{_label(planned)} ({planned.descriptor.media_type}) is compressed with {planned.reading.compression}"
+            raise Unsupported(what, f"layer {planned.descriptor.digest}", "compressed layers are not shown yet")
 
 
 def _layers(engine: Engine, source: Source, description: Description, *, deferred: bool) -> tuple[Layer, ...]:

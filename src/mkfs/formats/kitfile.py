@@ -75,6 +75,7 @@ _KITFILE: Final = _Record(
         "mcpServers": _NAMED,
     },
 )
+_NAMELESS: Final = frozenset({"code", "docs"})  # a filter knows these by their path alone
 _UNPACKED: Final = ("datasets", "code", "docs", "prompts", "mcpServers")  # kit's order after the model and its parts
 
 
@@ -88,7 +89,13 @@ class KitEntry:
     name: str
     path: str  # as written: may start with ./, end with /, be "." or a reference to another ModelKit
     digest: Digest | None  # of its layer; None in kits packed before 0.5
+    diff_id: Digest | None = None  # of its layer uncompressed, as kit says; None where it says nothing that could be one
     remote: bool = False  # a dataset that is not in the kit but somewhere else (S3, another ModelKit)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The words by which `kit unpack --filter` knows it."""
+        return (self.path,) if self.element in _NAMELESS else (self.name, self.path)
 
 
 @final
@@ -205,7 +212,16 @@ def _entry(item: Json, element: str, at: str) -> KitEntry:
         digest = Digest.parse(text) if text else None
     except BadDigest as error:
         raise BadDocument(f"Kitfile: {at}.digest: {error.what}") from error
-    return KitEntry(element, at, _text(item, "name"), _text(item, "path"), digest, remote=bool(_text(item, "remotePath")))
+    name, path, remote = _text(item, "name"), _text(item, "path"), bool(_text(item, "remotePath"))
+    return KitEntry(element, at, name, path, digest, _unchecked_digest(_text(item, "diffId")), remote)
+
+
+def _unchecked_digest(text: str) -> Digest | None:
+    """What no tool checks, and nothing rests on."""
+    try:
+        return Digest.parse(text)
+    except BadDigest:
+        return None
 
 
 def _record(value: object) -> Json:

@@ -1,45 +1,30 @@
-"""KitOps ModelKits, packed by kit 0.5 or newer: a Kitfile as config, and one layer for each thing it names.
+"""KitOps ModelKits: a Kitfile as config, and one layer for each thing it names.
 
-Where a layer lands: the entries of a tar are relative to the kit's root, whatever path the Kitfile says; a raw layer is one file,
-named by its annotation. Which layer belongs to which entry of the Kitfile, the digest in the entry says; where a digest stands
-twice (the same bytes under two paths), kind and path decide, then the order of the manifest. Entries are unpacked in the order of
-`generateUnpackPlan` (kit, `pkg/lib/filesystem/unpack/util.go`). A layer that no entry names is not unpacked by kit either.
+Where a layer lands. Since kit 0.5 the entries of a tar are relative to the kit's root, whatever path the Kitfile says; before, to
+the parent of that path. A raw layer (kit since 2026) is one file, named by its annotation. Entries are unpacked in the order of
+`generateUnpackPlan` (kit, `pkg/lib/filesystem/unpack/util.go`). What no entry names, and what is of a type that kit does not know,
+is not unpacked by kit either: it is left out with a warning. So are data sets that are somewhere else (S3, another ModelKit), as
+`kit unpack` does without `--include-remote`.
 
-Not here yet, and refused: compressed layers, kits from before 0.5, models that are a reference to another ModelKit. Data sets that
-are somewhere else (S3, another ModelKit) are left out with a warning, as `kit unpack` does without `--include-remote`.
+Not here yet, and refused: models that are a reference to another ModelKit.
 """
 
 import posixpath
-import re
-from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable
 from typing import Final
 
 from mkfs.errors import BadDocument, Unsupported
+from mkfs.formats.annotations import FILE_METADATA, FILE_PATHS, file_metadata, first
+from mkfs.formats.kit_assignment import assign, lacking
 from mkfs.formats.kitfile import KITFILE_LIMIT_BYTES, KitEntry, Kitfile, read_kitfile
+from mkfs.formats.layer_types import LayerType, layer_type
 from mkfs.formats.plan import Documents, InlineFile, Need, Plan, PlannedLayer, RawLayer, TarLayer
+from mkfs.formats.wording import layer_label, printable
 from mkfs.oci.descriptor import Descriptor
-from mkfs.oci.digest import Digest
-from mkfs.oci.json import decode_json
 from mkfs.oci.manifest import Manifest
 from mkfs.oci.media_types import KITOPS_CONFIG, KITOPS_MANIFEST
-from mkfs.units import KIB
 
-FILE_PATH: Final = "org.cncf.model.filepath"
-FILE_METADATA: Final = "org.cncf.model.file.metadata+json"
 CLI_VERSION: Final = "ml.kitops.modelkit.cli-version"
-
-_METADATA_LIMIT_BYTES: Final = 64 * KIB  # name, mode, ids, size, time: kit needs 150 bytes
-_LAYER_TYPE: Final = re.compile(r"application/vnd\.kitops\.modelkit\.(\w+)\.v1\.(\w+)(?:\+([\w-]+))?", re.ASCII)
-_LAYER_KINDS: Final = {  # element of the Kitfile -> word in the media type of its layer
-    "model": "model",
-    "parts": "modelpart",
-    "datasets": "dataset",
-    "code": "code",
-    "docs": "docs",
-    "prompts": "code",
-    "mcpServers": "mcpb",
-}
 
 
 def recognises(manifest: Manifest) -> bool:
@@ -49,120 +34,77 @@ def recognises(manifest: Manifest) -> bool:
 
 def plan(documents: Documents) -> Plan | Need:
     """Needs the config. See `formats.Format`."""
-    manifest = documents.manifest
-    config = manifest.config
+    config = documents.manifest.config
     if config.size_bytes > KITFILE_LIMIT_BYTES:
         raise BadDocument(f"Kitfile: too large (got {config.size_bytes} bytes, expected at most {KITFILE_LIMIT_BYTES})")
     data = documents.blobs.get(config.digest, config.data)
-    if data is None:
-        return Need(config)
-    kitfile = read_kitfile(data)
+    return Need(config) if data is None else plan_kitfile(read_kitfile(data), documents.manifest, "KitOps ModelKit")
+
+
+def plan_kitfile(kitfile: Kitfile, manifest: Manifest, format_name: str) -> Plan:
+    """The plan of what `kitfile` says of the layers of `manifest`. Raises `BadDocument`, `Unsupported`."""
     present = [entry for entry in kitfile.entries if not entry.remote]
-    _check_digests(present, manifest)
-    numbers = _assign(present, manifest)
-    layers = tuple(_planned(entry, number, manifest) for entry, number in zip(present, numbers, strict=True))
+    for entry in present:
+        if _refers_elsewhere(entry, manifest):
+            raise Unsupported(
+                f"the model of this ModelKit is a reference to another one: {printable(entry.path)}",
+                hint="mount the ModelKit it refers to by itself: references are not followed yet",
+            )
+    assignment = assign(present, manifest)
+    layers, unknown = [], []
+    for entry, number in assignment.pairs:
+        layer, count = manifest.layers[number], len(manifest.layers)
+        label = layer_label(number, count, layer, f"{entry.element} {printable(entry.name or entry.path)}")
+        kind = layer_type(layer)
+        if kind is None:
+            unknown.append(f"{label} is not shown: its type is not known")
+        else:
+            layers.append(_planned(entry, layer, kind, label, named=assignment.named))
+    if unknown and not layers:
+        raise Unsupported(f"no layer of this ModelKit is of a known type: {unknown[0].partition(' is not')[0]}")
+    claimed = {number for _, number in assignment.pairs}
     return Plan(
-        format_name="KitOps ModelKit",
-        layers=layers,
+        format_name=format_name,
+        layers=tuple(layers),
         files=(InlineFile(b"Kitfile", kitfile.text()),),
         properties=_properties(kitfile, manifest),
-        warnings=(*_elsewhere(kitfile.entries), *_unclaimed(set(numbers), manifest)),
+        warnings=(*_elsewhere(kitfile.entries), *lacking(assignment), *unknown, *_unclaimed(claimed, manifest)),
     )
 
 
-def _check_digests(entries: Sequence[KitEntry], manifest: Manifest) -> None:
-    """Returns if every entry says which layer is its own; else raises what that means."""
-    without = [entry for entry in entries if entry.digest is None]
-    for entry in without:
-        if entry.element == "model" and _refers_elsewhere(entry, manifest):
-            raise Unsupported(
-                f"the model of this ModelKit is a reference to another one: {_printable(entry.path)}",
-                hint="mount the ModelKit it refers to by itself: references are not followed yet",
-            )
-    if not without:
-        return
-    if len(without) == len(entries) and manifest.layers:
-        raise Unsupported(
-            f"this ModelKit was packed by kit before 0.5: its Kitfile has no digest for any of the {len(manifest.layers)} layers",
-            hint="unpack and pack it again with a newer kit: the old layout is not shown yet",
-        )
-    raise BadDocument(f"Kitfile: {without[0].at} has no digest, so none of the {len(manifest.layers)} layers is its own")
+def _refers_elsewhere(entry: KitEntry, manifest: Manifest) -> bool:
+    """Whether it is a model whose path is a reference: kit packs no layer for what looks like `repository:tag` or `…@digest`."""
+    if entry.element != "model" or entry.digest is not None or not any(mark in entry.path for mark in ":@"):
+        return False
+    return not any(kind is not None and kind.element == "model" for kind in map(layer_type, manifest.layers))
 
 
-def _refers_elsewhere(model: KitEntry, manifest: Manifest) -> bool:
-    """Whether the model's path is a reference: kit packs no layer for what looks like `repository:tag` or `…@digest`."""
-    has_layer = any(_kind(layer) == _LAYER_KINDS["model"] for layer in manifest.layers)
-    return not has_layer and any(mark in model.path for mark in ":@")
+def _planned(entry: KitEntry, layer: Descriptor, kind: LayerType, label: str, *, named: bool) -> PlannedLayer:
+    reading: TarLayer | RawLayer
+    if kind.form == "raw":
+        reading = raw_by_kit(layer, kind, label)
+    else:
+        prefix = "" if named else posixpath.dirname(posixpath.normpath(entry.path))
+        reading = TarLayer(prefix.encode("utf-8"), compression=kind.compression)
+    return PlannedLayer(layer, reading, entry.element, entry.name or entry.path, entry.ids, entry.diff_id)
 
 
-def _assign(entries: Sequence[KitEntry], manifest: Manifest) -> list[int]:
-    """For each entry the number of its layer. Raises `BadDocument` for a digest the manifest does not have."""
-    by_digest: dict[Digest | None, list[int]] = {}
-    for number, layer in enumerate(manifest.layers):
-        by_digest.setdefault(layer.digest, []).append(number)
-    taken: set[int] = set()
-    numbers = []
-    for entry in entries:
-        same = by_digest.get(entry.digest)
-        if same is None:
-            raise BadDocument(f"Kitfile: {entry.at} names a layer that the manifest does not have ({entry.digest})")
-        numbers.append(_best(entry, same, taken, manifest))
-        taken.add(numbers[-1])
-    return numbers
-
-
-def _best(entry: KitEntry, same: Sequence[int], taken: AbstractSet[int], manifest: Manifest) -> int:
-    """Which of the layers with the entry's digest is meant. A taken one only where none is left: kit unpacks it twice then."""
-    kind, path = _LAYER_KINDS[entry.element], posixpath.normpath(entry.path)
-
-    def misfit(number: int) -> tuple[bool, bool, bool]:
-        layer = manifest.layers[number]
-        return number in taken, _kind(layer) != kind, layer.annotations.get(FILE_PATH) != path
-
-    return min(same, key=misfit)  # the first of the best
-
-
-def _planned(entry: KitEntry, number: int, manifest: Manifest) -> PlannedLayer:
-    layer = manifest.layers[number]
-    name = entry.name or entry.path
-    label = f"layer {number + 1} of {len(manifest.layers)} ({entry.element} {_printable(name)}, {layer.media_type})"
-    match = _LAYER_TYPE.fullmatch(layer.media_type)
-    if match is None or match[1] not in _LAYER_KINDS.values():
-        raise Unsupported(f"{label} is of a type that this version does not know", str(layer.digest))
-    if match[3] not in (None, "none"):
-        raise Unsupported(
-            f"{label} is compressed with {match[3]}",
-            str(layer.digest),
-            "pack the kit again with --compression none: compressed layers are not shown yet",
-        )
-    match match[2]:
-        case "tar":
-            return PlannedLayer(layer, TarLayer(), entry.element, name)
-        case "raw":
-            return PlannedLayer(layer, _raw(layer, label), entry.element, name)
-        case other:
-            raise Unsupported(f"{label} is stored as {other!r}, which this version does not know", str(layer.digest))
-
-
-def _raw(layer: Descriptor, label: str) -> RawLayer:
-    """Path and mode of the one file (kit, `extractRawLayer`). A size in its annotation that is not the layer's fails there too."""
-    path = layer.annotations.get(FILE_PATH, "")
+def raw_by_kit(layer: Descriptor, kind: LayerType, label: str) -> RawLayer:
+    """Path and mode of the one file (kit, `extractRawLayer`). A size in its annotation that is not the file's fails there too."""
+    path = first(layer, FILE_PATHS)
     if not path:
-        raise BadDocument(f"{label} is one file without a path (no annotation {FILE_PATH})", str(layer.digest))
-    raw = RawLayer(path.encode("utf-8"))
-    text = layer.annotations.get(FILE_METADATA, "")
-    if not text:
+        raise BadDocument(f"{label} is one file without a path (no annotation {FILE_PATHS[0]})", str(layer.digest))
+    raw = RawLayer(path.encode("utf-8"), compression=kind.compression)
+    metadata = file_metadata(layer, label)
+    if metadata is None:
         return raw
-    metadata = decode_json(text.encode("utf-8"), _METADATA_LIMIT_BYTES, f"{label}: annotation {FILE_METADATA}")
-    size_bytes, mode = metadata.get("size"), metadata.get("mode", raw.mode)
-    if type(size_bytes) is not int or size_bytes != layer.size_bytes:
-        raise BadDocument(
-            f"{label}: the file's size is not the layer's (got {ascii(size_bytes)[:80]}, expected {layer.size_bytes})",
-            str(layer.digest),
-        )
-    if type(mode) is not int or mode < 0:
-        raise BadDocument(f"{label}: the file's mode is {ascii(mode)[:80]} (expected permission bits)", str(layer.digest))
-    return RawLayer(raw.path, mode & 0o777)
+    size_bytes = metadata.size_bytes
+    if size_bytes is None or (not kind.compression and size_bytes != layer.size_bytes):
+        expected = "a size" if kind.compression else str(layer.size_bytes)
+        what = f"{label}: the file's size is not the layer's (got {size_bytes}, expected {expected}, {FILE_METADATA[0]})"
+        raise BadDocument(what, str(layer.digest))
+    mode = raw.mode if metadata.mode is None else metadata.mode & 0o777
+    return RawLayer(raw.path, mode, kind.compression, size_bytes if kind.compression else None)
 
 
 def _properties(kitfile: Kitfile, manifest: Manifest) -> dict[str, str]:
@@ -172,7 +114,7 @@ def _properties(kitfile: Kitfile, manifest: Manifest) -> dict[str, str]:
 
 def _elsewhere(entries: Iterable[KitEntry]) -> list[str]:
     return [
-        f"{entry.element} {_printable(entry.name or entry.path)} is not shown: it is not in the ModelKit but referred to from it"
+        f"{entry.element} {printable(entry.name or entry.path)} is not shown: it is not in the ModelKit but referred to from it"
         for entry in entries
         if entry.remote
     ]
@@ -180,17 +122,7 @@ def _elsewhere(entries: Iterable[KitEntry]) -> list[str]:
 
 def _unclaimed(claimed: set[int], manifest: Manifest) -> list[str]:
     return [
-        f"layer {number + 1} of {len(manifest.layers)} ({layer.media_type}) is not shown: nothing in the Kitfile names it"
+        f"{layer_label(number, len(manifest.layers), layer)} is not shown: nothing in the Kitfile names it"
         for number, layer in enumerate(manifest.layers)
         if number not in claimed
     ]
-
-
-def _kind(layer: Descriptor) -> str:
-    match = _LAYER_TYPE.fullmatch(layer.media_type)
-    return match[1] if match else ""
-
-
-def _printable(text: str) -> str:
-    """A stranger's words for a message: one line, quoted where that matters, and not longer than a line bears."""
-    return (text if text.isprintable() and text and not text.isspace() else repr(text))[:120]

@@ -47,23 +47,32 @@ class TarLayer:
 class RawLayer:
     """The layer is the content of one file at `path` (relative, `/` between components, not yet checked).
 
-    `compression` is how the blob is stored; the file's size is the descriptor's only where there is none.
+    `compression` is how the blob is stored; the file's size is the descriptor's only where there is none. `size_bytes` is what the
+    artifact says of a compressed file, None where it is silent: content of another size is not what was packed.
     """
 
     path: bytes
     mode: int = 0o644
     compression: Compression = ""
+    size_bytes: int | None = None
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class PlannedLayer:
-    """One layer and its place. `element` is the producer's word for what it is (`model`, `datasets` …); `name` its id there."""
+    """One layer and its place.
+
+    `element` says what it is, in the Kitfile's words wherever they fit (`model`, `parts`, `datasets`, `code`, `docs` …); `name` is
+    what its producer calls it; `ids` are all words by which a filter may name it. `diff_id` is what the artifact says the digest
+    of the uncompressed layer is. It proves nothing and real tools write wrong ones: to be compared where a layer was decompressed.
+    """
 
     descriptor: Descriptor
     reading: TarLayer | RawLayer
     element: str
     name: str = ""
+    ids: tuple[str, ...] = ()
+    diff_id: Digest | None = None
 
 
 @final

@@ -29,6 +29,7 @@ ELEMENTS: Final[Mapping[str, Element]] = {  # in the order of their layers
     "datasets": Element("dataset", ("name", "path", "description", "license", "parameters", *_LAYER_INFO)),
     "docs": Element("docs", ("path", "description", *_LAYER_INFO)),
     "prompts": Element("code", ("name", "path", "description", *_LAYER_INFO)),
+    "mcpServers": Element("mcpb", ("name", "path", "description", *_LAYER_INFO)),
 }
 
 
@@ -37,7 +38,7 @@ def config(package: Mapping[str, object], layers: Sequence[Layer]) -> bytes:
     entries: dict[str, list[dict[str, object]]] = {}
     for layer in layers:
         element = layer.wanted.element
-        info = {"path": layer.wanted.path, "digest": str(layer.digest), "diffId": str(layer.digest)}
+        info = {"path": layer.wanted.path, "digest": str(layer.digest), "diffId": str(layer.diff_id)}
         entries.setdefault(element, []).append(_ordered({**layer.wanted.fields, **info}, ELEMENTS[element].fields))
     parts = entries.pop("parts", [])
     models = entries.pop("model", [])
@@ -45,7 +46,7 @@ def config(package: Mapping[str, object], layers: Sequence[Layer]) -> bytes:
     if models or parts:
         model = {**(models or [{}])[0], **({"parts": parts} if parts else {})}
         document["model"] = _ordered(model, ELEMENTS["model"].fields)
-    return _json(document | entries)
+    return to_json(document | entries)
 
 
 def manifest(config_bytes: bytes, layers: Sequence[Layer]) -> bytes:
@@ -62,7 +63,7 @@ def manifest(config_bytes: bytes, layers: Sequence[Layer]) -> bytes:
         "layers": [_descriptor(layer) for layer in layers] or None,
         "annotations": annotations,
     }
-    return _json(document)
+    return to_json(document)
 
 
 def _descriptor(layer: Layer) -> dict[str, object]:
@@ -71,9 +72,10 @@ def _descriptor(layer: Layer) -> dict[str, object]:
     if wanted.element == "prompts":
         annotations["ml.kitops.modelkit.layer-subtype"] = "prompt"
     if wanted.raw:
-        annotations["org.cncf.model.file.metadata+json"] = _json(_file_metadata(layer)).decode()
+        annotations["org.cncf.model.file.metadata+json"] = to_json(_file_metadata(layer)).decode()
+    form = ("raw" if wanted.raw else "tar") + (f"+{layer.compression}" if layer.compression else "")
     return {
-        "mediaType": f"{KITOPS_LAYER_PREFIX}{ELEMENTS[wanted.element].kind}.v1.{'raw' if wanted.raw else 'tar'}",
+        "mediaType": f"{KITOPS_LAYER_PREFIX}{ELEMENTS[wanted.element].kind}.v1.{form}",
         "digest": str(layer.digest),
         "size": layer.body.size_bytes,
         "annotations": dict(sorted(annotations.items())),
@@ -81,12 +83,13 @@ def _descriptor(layer: Layer) -> dict[str, object]:
 
 
 def _file_metadata(layer: Layer) -> dict[str, object]:
+    body = layer.members[0].body
     return {
         "name": posixpath.basename(layer.wanted.clean_path),
         "mode": layer.members[0].mode & 0o777,
         "uid": 0,
         "gid": 0,
-        "size": layer.body.size_bytes,
+        "size": 0 if body is None else body.size_bytes,
         "mtime": _EPOCH,
         "typeflag": 0,
     }
@@ -96,7 +99,7 @@ def _ordered(values: Mapping[str, object], order: Sequence[str]) -> dict[str, ob
     return {key: values[key] for key in order if key in values}
 
 
-def _json(document: object) -> bytes:
+def to_json(document: object) -> bytes:
     """Compact, with the characters escaped that Go's encoder escapes for the sake of HTML."""
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&":

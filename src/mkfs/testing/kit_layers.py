@@ -4,16 +4,18 @@ kit walks its context directory and keeps what is on the way to, or below, the l
 `pkg/lib/filesystem/tar.go`): parents come along, each layer repeats them, the root itself has no entry.
 """
 
+import gzip
 import posixpath
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final, NamedTuple, TypeAlias, final
 
 from mkfs.archive.entry import EntryKind
 from mkfs.oci.digest import Digest
+from mkfs.ranges import ByteRange
 from mkfs.testing.bodies import BlobBody, MemoryBody, SeededBody, as_body, digest_of
 from mkfs.testing.tars import END, JoinedBody, header, padding
 from mkfs.units import MIB
@@ -74,21 +76,45 @@ class Member(NamedTuple):
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """A packed layer: what was wanted, the paths it holds in their order, its bytes."""
+    """A packed layer: what was wanted, the paths it holds in their order, its bytes. `diff_id` is of these before compression."""
 
     wanted: Wanted
     members: tuple[Member, ...]
     body: BlobBody
     digest: Digest
+    diff_id: Digest
+    compression: str = ""
 
 
-def pack(everything: Sequence[Wanted], seed: int) -> tuple[Layer, ...]:
-    """The layers, in the same order. Contents given as a size are made from `seed` and their path, where they are read."""
+def pack(everything: Sequence[Wanted], seed: int, compression: str = "") -> tuple[Layer, ...]:
+    """The layers, in the same order. Contents given as a size are made from `seed` and their path, where they are read.
+
+    With `compression` (gzip) each layer is in memory as a whole.
+    """
     modes = {
         path: node.mode for each in everything for path, node in _walk(each.clean_path, each.content) if isinstance(node, Directory)
     }
     paths = {each.clean_path for each in everything}
-    return tuple(_pack(each, modes, paths - {each.clean_path}, lambda path, size: _seeded(seed, path, size)) for each in everything)
+    layers = (_pack(each, modes, paths - {each.clean_path}, lambda path, size: _seeded(seed, path, size)) for each in everything)
+    return tuple(
+        layer if each.element == "mcpServers" else compressed(layer, compression)
+        for each, layer in zip(everything, layers, strict=True)
+    )
+
+
+def compressed(layer: Layer, compression: str) -> Layer:
+    """`layer` with its bytes compressed; itself where `compression` is ""."""
+    if not compression:
+        return layer
+    if compression != "gzip":
+        raise ValueError(f"{compression} is not packed here")
+    body = MemoryBody(gzipped(layer.body.read(ByteRange(0, layer.body.size_bytes))))
+    return replace(layer, body=body, digest=digest_of(body), compression=compression)
+
+
+def gzipped(data: bytes) -> bytes:
+    """`data` as gzip, without a time in its header, as Go writes it."""
+    return gzip.compress(data, mtime=0)
 
 
 def parents(path: bytes) -> list[bytes]:
@@ -108,13 +134,17 @@ def _pack(wanted: Wanted, modes: Mapping[str, int], nested: AbstractSet[str], ma
     if wanted.raw:
         (member,) = members
         body = member.body or MemoryBody(b"")
-        return Layer(wanted, (member,), body, digest_of(body))
+        return _layer(wanted, (member,), body)
     above = [
         Member(path, EntryKind.DIRECTORY, modes.get(path.decode("utf-8", "surrogateescape"), PARENT_MODE), None)
         for path in parents(_bytes(wanted.clean_path))
     ]
-    body = _tar(above + members)
-    return Layer(wanted, (*above, *members), body, digest_of(body))
+    return _layer(wanted, (*above, *members), _tar(above + members))
+
+
+def _layer(wanted: Wanted, members: tuple[Member, ...], body: BlobBody) -> Layer:
+    digest = digest_of(body)
+    return Layer(wanted, members, body, digest, digest)
 
 
 def _walk(path: str, node: Node, nested: AbstractSet[str] = frozenset()) -> Iterator[tuple[str, Node]]:

@@ -34,7 +34,7 @@ __all__ = [
     "seeded_tensor",
 ]
 
-_UNPACKED: Final = ("model", "parts", "datasets", "code", "docs", "prompts")
+_UNPACKED: Final = ("model", "parts", "datasets", "code", "docs", "prompts", "mcpServers")
 
 
 @final
@@ -64,13 +64,14 @@ class KitBuilder:
     """Collects what a ModelKit shall hold. Every method but `build` answers the builder itself.
 
     `package` are fields of the Kitfile's package (version, description, license, authors); `fields` those of the entry (name,
-    description, license, framework, parameters …). The seed makes every content that is given as a number of bytes. The methods
-    raise `ValueError` for what no kit can hold.
+    description, license, framework, parameters …). The seed makes every content that is given as a number of bytes. `compression`
+    (gzip) is that of all layers but MCP servers, as `kit pack --compression`. The methods raise `ValueError` for what no kit
+    can hold.
     """
 
-    def __init__(self, name: str = "", *, seed: int = 0, **package: object) -> None:
+    def __init__(self, name: str = "", *, seed: int = 0, compression: str = "", **package: object) -> None:
         self._package = {"name": name, **package} if name else package
-        self._seed = seed
+        self._seed, self._compression = seed, compression
         self._wanted: list[Wanted] = []
 
     def model(self, path: str, content: Node, *, raw: bool = False, **fields: object) -> Self:
@@ -97,6 +98,10 @@ class KitBuilder:
         """A prompt: a layer of code with a mark."""
         return self._add("prompts", path, content, fields, raw=raw)
 
+    def mcp_server(self, path: str, content: File | Content, **fields: object) -> Self:
+        """A bundle of an MCP server: one file, never compressed."""
+        return self._add("mcpServers", path, content, fields, raw=True)
+
     def raw(self, path: str, content: File | Content, **fields: object) -> Self:
         """A file stored as it is: the model, or a part of it where there is one already."""
         return self._add("parts" if self._has_model() else "model", path, content, fields, raw=True)
@@ -117,7 +122,7 @@ class KitBuilder:
     def build(self) -> Kit:
         """Packs. Reads every content once, for its digest; what was given as a size or a body is not kept in memory."""
         order = list(kit_documents.ELEMENTS)
-        layers = pack(sorted(self._wanted, key=lambda wanted: order.index(wanted.element)), self._seed)
+        layers = pack(sorted(self._wanted, key=lambda wanted: order.index(wanted.element)), self._seed, self._compression)
         config = kit_documents.config(self._package, layers)
         manifest = kit_documents.manifest(config, layers)
         blobs = {Digest.of(config): MemoryBody(config)} | {layer.digest: layer.body for layer in layers}

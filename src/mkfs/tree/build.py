@@ -8,7 +8,7 @@ another, as a file or as a directory on the way; `kit unpack` fails there too. N
 Work is linear in the components of all paths. No step recurses: a path may be 2,048 directories deep.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, final
@@ -24,6 +24,7 @@ ROOT: Final = 1  # FUSE's number for the root of a mount
 IMPLIED_MODE: Final = 0o755  # what kit, modctl and tar give directories that no entry names
 NODES_LIMIT: Final = 2_000_000  # of a tree, about 1 GB of it: many layers, each within its own limits, must not fill the memory
 
+_NO_SIZES: Final[Mapping[int, int]] = MappingProxyType({})
 _CONFIG: Final = -1  # stands for an index into the plan's layers where a file comes from the config
 
 Names = tuple[bytes, ...]
@@ -90,12 +91,13 @@ class Tree:
         return f"<Tree of {len(self)} nodes>"
 
 
-def build(plan: Plan, tables: Sequence[Table | None]) -> Tree:
-    """The tree of an artifact. `tables` run parallel to `plan.layers`: None for raw layers.
+def build(plan: Plan, tables: Sequence[Table | None], raw_sizes: Mapping[int, int] = _NO_SIZES) -> Tree:
+    """The tree of an artifact. `tables` run parallel to `plan.layers`: None for raw layers. `raw_sizes` has the uncompressed size
+    of each compressed raw layer, in bytes, by its index there.
 
-    Raises `BadArchive` (an entry's path or kind has no place here), `BadDocument` (a path given by manifest or config has none),
-    `Unsupported` (two claims to one path, a file for the root, too many nodes), each naming path and layers. Raises `ValueError`
-    where plan and tables do not belong together.
+    Raises `BadArchive` (an entry's path or kind has no place here), `BadDocument` (a path or a size given by manifest or config is
+    not right), `Unsupported` (two claims to one path, a file for the root, too many nodes), each naming path and layers. Raises
+    `ValueError` where plan, tables and sizes do not belong together.
     """
     growing = _Growing(plan)
     for given in plan.files:
@@ -103,7 +105,7 @@ def build(plan: Plan, tables: Sequence[Table | None]) -> Tree:
         growing.add_file(growing.given_path(given.path, _CONFIG), leaf)
     for index, (layer, table) in enumerate(zip(plan.layers, tables, strict=True)):
         if isinstance(layer.reading, RawLayer):
-            leaf = _leaf(index, layer.reading.mode, layer.descriptor.size_bytes, 0)
+            leaf = _leaf(index, layer.reading.mode, growing.raw_size(index, layer.reading, raw_sizes), 0)
             growing.add_file(growing.given_path(layer.reading.path, index), leaf)
         elif table is None:
             raise ValueError(f"layer {index} is a tar, and has no table")
@@ -159,6 +161,18 @@ class _Growing:
         if not names:
             raise Unsupported("a file would take the place of the whole directory", self._label(leaf.claim))
         self._put(self._branch(names[:-1], leaf.claim), names, leaf)
+
+    def raw_size(self, index: int, reading: RawLayer, raw_sizes: Mapping[int, int]) -> int:
+        """The size of the file that a raw layer is. Raises `BadDocument` where the artifact says another."""
+        if not reading.compression:
+            return self._plan.layers[index].descriptor.size_bytes
+        size_bytes = raw_sizes.get(index)
+        if size_bytes is None:
+            raise ValueError(f"layer {index} is a compressed file, and has no size")
+        if reading.size_bytes not in (None, size_bytes):
+            what = f"the file {show_name(reading.path)} has another size than its annotation says"
+            raise BadDocument(f"{what} (got {size_bytes} bytes, expected {reading.size_bytes})", self._label(index))
+        return size_bytes
 
     def given_path(self, path: bytes, claim: int) -> Names:
         """A path that manifest or config give, as components. Raises `BadDocument`."""

@@ -1,0 +1,53 @@
+"""What producers without golden artifacts make of a directory is shown as their own tool lays it out."""
+
+import pytest
+
+from mkfs.testing.producers import Made, kit_before_0_5
+from mkfs.tree.nodes import File
+from tests.support import golden
+from tests.support.growing import grown
+from tests.support.planning import plan_made, whole
+from tests.support.unpacking import unpacked
+
+PROJECT = {
+    "models/7b/w.bin": b"weights" * 500,
+    "models/7b/sub/config.json": b"{}",
+    "models/7b/lora/l.bin": b"lora",
+    "README.md": b"# read me",
+    "src/main.py": b"print()",
+    "src/pkg/empty.py": b"",
+    "data/a b/ü.csv": b"1,2",
+}
+OLD_ENTRIES = [
+    ("model", "./models/7b/"),
+    ("parts", "models/7b/lora"),
+    ("docs", "README.md"),
+    ("code", "src"),
+    ("datasets", "data/a b/ü.csv"),
+]
+
+MADE = {
+    "kit before 0.5": kit_before_0_5(PROJECT, OLD_ENTRIES),
+    "kit before 0.5, not compressed": kit_before_0_5(PROJECT, OLD_ENTRIES, compressed=False),
+    "kit before 0.5, all of the context": kit_before_0_5(PROJECT, [("code", "."), ("docs", "README.md")]),
+}
+
+
+def shown(made: Made) -> dict[str, str]:
+    """Path and sha256 of each file that comes from a layer."""
+    plan = plan_made(made.artifact)
+    listed = unpacked(plan, lambda digest: whole(made.artifact.blobs[digest]))
+    inline = {file.path.decode() for file in plan.files}
+    return {entry["path"]: entry["sha256"] for entry in listed if entry["type"] == "file" and entry["path"] not in inline}
+
+
+@pytest.mark.parametrize("made", MADE.values(), ids=MADE)
+def test_the_files_are_those_the_tool_writes(made: Made) -> None:
+    assert shown(made) == {path: golden.sha256(data) for path, data in made.files.items()}
+
+
+@pytest.mark.parametrize("made", MADE.values(), ids=MADE)
+def test_and_so_are_those_of_the_tree(made: Made) -> None:
+    of = grown(plan_made(made.artifact), lambda digest: whole(made.artifact.blobs[digest]))
+    files = {path.decode(): of.content(node) for path, node in of.tree.walk() if isinstance(node, File) and node.layer is not None}
+    assert files == made.files
