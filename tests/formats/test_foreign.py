@@ -7,9 +7,8 @@ from mkfs.formats import plan
 from mkfs.formats.plan import Documents
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
-from mkfs.oci.manifest import Manifest, decode_manifest
+from mkfs.oci.manifest import Manifest
 from mkfs.oci.media_types import OCI_MANIFEST
-from tests.support import golden
 
 EMPTY = "application/vnd.oci.empty.v1+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -22,19 +21,9 @@ def artifact(config: str, *layers: str, artifact_type: str = "") -> Manifest:
     return Manifest(OCI_MANIFEST, artifact_type, Descriptor(config, Digest.of(b"{}"), 2), described)
 
 
-def golden_manifest(name: str) -> Manifest:
-    manifest = decode_manifest(golden.manifest_bytes(name))
-    assert isinstance(manifest, Manifest)
-    return manifest
-
-
 @pytest.mark.parametrize(
     ("manifest", "words"),
     [
-        (golden_manifest("kit-1.11-simple-modelpack"), "a CNCF ModelPack artifact"),
-        (golden_manifest("modctl-0.2-hf-raw"), "a CNCF ModelPack artifact"),
-        (artifact("application/vnd.cnai.model.config.v1+json"), "a CNCF ModelPack artifact"),
-        (golden_manifest("oras-1.3-files"), "files pushed by ORAS"),
         (
             artifact("application/vnd.cncf.helm.config.v1+json", "application/vnd.cncf.helm.chart.content.v1.tar+gzip"),
             "a Helm chart",

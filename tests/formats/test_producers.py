@@ -2,7 +2,8 @@
 
 import pytest
 
-from mkfs.testing.producers import Made, kit_before_0_5
+from mkfs.testing.producers import Made, modelpacks
+from mkfs.testing.producers.old_kit import kit_before_0_5
 from mkfs.tree.nodes import File
 from tests.support import golden
 from tests.support.growing import grown
@@ -25,11 +26,32 @@ OLD_ENTRIES = [
     ("code", "src"),
     ("datasets", "data/a b/ü.csv"),
 ]
+MODEL = {
+    "model.safetensors": b"weights" * 700,
+    "text encoder/model.safetensors": b"other weights",
+    "unet/model.safetensors": b"yet other weights",
+    "config.json": b"{}",
+    "a/b/tokenizer.json": b"[]",
+    "README.md": b"# hello",
+    "a/run.py": b"",
+    "data/ü.csv": b"1",
+}
 
 MADE = {
     "kit before 0.5": kit_before_0_5(PROJECT, OLD_ENTRIES),
     "kit before 0.5, not compressed": kit_before_0_5(PROJECT, OLD_ENTRIES, compressed=False),
     "kit before 0.5, all of the context": kit_before_0_5(PROJECT, [("code", "."), ("docs", "README.md")]),
+    "modctl, raw": modelpacks.modctl(MODEL),
+    "modctl, tar": modelpacks.modctl(MODEL, raw=False),
+    "modctl before cncf, raw": modelpacks.modctl(MODEL, prefix="cnai"),
+    "modctl before cncf, tar": modelpacks.modctl(MODEL, prefix="cnai", raw=False),
+    "AIKit, raw": modelpacks.aikit(MODEL, "raw"),
+    "AIKit, tar": modelpacks.aikit(MODEL, "tar"),
+    "AIKit, tar+gzip": modelpacks.aikit(MODEL, "tar+gzip"),
+    "RFC option 1": modelpacks.rfc_config_as_layer(MODEL),
+    "RFC option 2, config as archive": modelpacks.rfc_config_archive(MODEL, archive=True),
+    "RFC option 2, config as JSON": modelpacks.rfc_config_archive(MODEL, archive=False),
+    "RFC, config of an image": modelpacks.rfc_image_config(MODEL),
 }
 
 

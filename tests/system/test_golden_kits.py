@@ -37,8 +37,11 @@ def listing(root: Path) -> dict[str, ExpectedEntry]:
     return found
 
 
+MODELPACKS = ["kit-1.11-full-modelpack", "modctl-0.2-hf-raw", "modctl-0.2-hf-tar"]
+
+
 def unpacked(name: str) -> dict[str, ExpectedEntry]:
-    """What `kit unpack` wrote, without the right to write."""
+    """What its tool wrote, without the right to write."""
     entries = {entry["path"]: entry for entry in golden.expected(name)}
     for entry in entries.values():
         entry["mode"] = f"{int(entry['mode'], 8) & 0o555:04o}"
@@ -57,6 +60,20 @@ def test_a_mounted_kit_is_what_kit_unpack_wrote(golden_host: str, shell: Shell, 
         assert {os.fsdecode(each.removeprefix(b"./")) for each in names.split(b"\0")[:-1]} == expected.keys()
         mount.umount()
     assert list(mount.place.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", MODELPACKS)
+def test_a_mounted_modelpack_is_what_its_tool_wrote(golden_host: str, shell: Shell, name: str) -> None:
+    with shell.mounted(f"{golden_host}/golden/kits:{name}", "--no-allow-other") as mount:
+        assert listing(mount.place) == unpacked(name)
+
+
+@pytest.mark.parametrize("name", ["modctl-0.2-hf-raw", "modctl-0.2-hf-tar"])
+def test_files_of_modctl_have_their_own_times(golden_host: str, shell: Shell, name: str) -> None:
+    with shell.mounted(f"{golden_host}/golden/kits:{name}", "--no-allow-other") as mount:
+        times = {path.name: int(path.stat().st_mtime) for path in mount.place.iterdir() if path.is_file()}
+    assert times["config.json"] == 1700000000  # 2023-11-14T22:13:20Z, as its packer's file had
+    assert all(time > 1700000000 for name, time in times.items() if name != "config.json")
 
 
 @pytest.mark.oras

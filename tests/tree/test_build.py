@@ -2,13 +2,14 @@
 
 import pytest
 
-from mkfs.errors import BadDocument
-from mkfs.formats.plan import InlineFile, Plan, PlannedLayer, RawLayer
+from mkfs.archive.entry import EntryKind
+from mkfs.errors import BadArchive, BadDocument
+from mkfs.formats.plan import InlineFile, Plan, PlannedLayer, RawLayer, TarLayer
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.tree.build import ROOT, Tree, build
 from mkfs.tree.nodes import Directory, Extent, File
-from tests.archive.tarballs import BLOCK, END, header, member
+from tests.archive.tarballs import BLOCK, END, base256, header, member
 from tests.tree.plans import listing, planned, raw, tar, tree_of
 
 MODEL = tar(
@@ -144,6 +145,35 @@ def test_plan_and_tables_belong_together() -> None:
         build(plan, tables[:1])
     with pytest.raises(ValueError, match="layer 1 is a tar, and has no table"):
         build(plan, [tables[0], None])
+
+
+TIMED = header(b"d", flag=b"5", mtime=1000) + member(b"d/a", b"x", mtime=2000) + member(b"d/none", mtime=0)
+
+
+def times(tree: Tree) -> list[int | None]:
+    return [node.mtime_ns for _, node in tree.walk()]
+
+
+def test_times_are_kept_where_the_producer_keeps_them() -> None:
+    late = member(b"late", mtime=2**33) + member(b"before", mtime=base256(-1))
+    kept = tree_of((TarLayer(keeps_times=True), TIMED + late + END))
+    assert times(kept) == [None, 1000 * 10**9, 2000 * 10**9, None, None]
+    assert times(tree_of(tar(TIMED + END))) == [None, None, None]
+    assert times(tree_of((RawLayer(b"r", mtime_ns=5), b""), files=(InlineFile(b"Kitfile", b""),))) == [None, 5]
+
+
+def test_what_the_producers_tool_skips_is_left_out() -> None:
+    archive = member(b"a") + header(b"/etc/l", flag=b"2", link=b"/etc/passwd") + header(b"h", flag=b"1", link=b"a") + END
+    layer = (TarLayer(skipped=frozenset({EntryKind.SYMLINK, EntryKind.HARDLINK})), archive)
+    assert listing(tree_of(layer)) == [(b"a", 0o644)]
+
+
+def test_a_directory_that_was_there_before_keeps_its_mode() -> None:
+    """As `oras pull` makes it before it unpacks what is within."""
+    archive = header(b"d", flag=b"5", mode=0o700) + header(b"d/e", flag=b"5", mode=0o700) + member(b"d/e/f") + END
+    assert listing(tree_of((TarLayer(within=b"d"), archive))) == [(b"d/", 0o755), (b"d/e/", 0o700), (b"d/e/f", 0o644)]
+    with pytest.raises(BadArchive, match=r"'dd/x' is not within 'd'"):
+        tree_of((TarLayer(within=b"d"), member(b"d/a") + member(b"dd/x") + END))
 
 
 def compressed_file(promise: int | None) -> Plan:

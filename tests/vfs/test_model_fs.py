@@ -9,7 +9,11 @@ import trio
 import trio.testing
 
 from mkfs.errors import FileSystemError, Mismatch
-from mkfs.vfs.attributes import Ownership
+from mkfs.formats.plan import InlineFile, Plan, PlannedLayer, RawLayer
+from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.digest import Digest
+from mkfs.tree.build import build
+from mkfs.vfs.attributes import MTIME_NS, Ownership
 from mkfs.vfs.forest import TREE_STRIDE, Forest
 from mkfs.vfs.model_fs import ModelFS
 from tests.support.fake_layers import BrokenLayer, LateLayer, MemoryLayer, SlowLayer
@@ -49,6 +53,16 @@ def test_names_lead_to_files_and_directories(fs: ModelFS) -> None:
     assert (run.mode, run.size_bytes, run.uid, run.gid) == (stat.S_IFREG | 0o555, 2, 1000, 100)
     assert fs.lookup(1, b"closed").mode == stat.S_IFDIR | 0o500
     assert fs.getattr(run.inode) == run
+
+
+def test_times_are_the_artifacts_own_where_it_keeps_them() -> None:
+    raw = RawLayer(b"own", mtime_ns=1746093600 * 10**9)
+    plan = Plan("test", (PlannedLayer(Descriptor("test", Digest.of(b""), 0), raw, "model"),), (InlineFile(b"none", b""),))
+    forest = Forest()
+    forest.plant(build(plan, [None]), [])
+    fs = ModelFS(forest, Ownership(uid=1000, gid=100))
+    assert fs.lookup(1, b"own").mtime_ns == 1746093600 * 10**9
+    assert fs.lookup(1, b"none").mtime_ns == fs.getattr(1).mtime_ns == MTIME_NS
 
 
 def test_dot_and_dot_dot_are_names_as_well(fs: ModelFS) -> None:

@@ -6,7 +6,7 @@ for it, so modules rest on marks that no other producer leaves (config type, art
 
 from typing import Final, Protocol
 
-from mkfs.formats import kitops, unsupported
+from mkfs.formats import kitops, modelpack, oras, unsupported
 from mkfs.formats.plan import Documents, Need, Plan
 from mkfs.oci.manifest import Manifest
 
@@ -25,7 +25,7 @@ class Format(Protocol):
         """
 
 
-FORMATS: Final[tuple[Format, ...]] = (kitops,)
+FORMATS: Final[tuple[Format, ...]] = (kitops, modelpack, oras)
 
 
 def plan(documents: Documents) -> Plan | Need:

@@ -213,15 +213,7 @@ def _entry(item: Json, element: str, at: str) -> KitEntry:
     except BadDigest as error:
         raise BadDocument(f"Kitfile: {at}.digest: {error.what}") from error
     name, path, remote = _text(item, "name"), _text(item, "path"), bool(_text(item, "remotePath"))
-    return KitEntry(element, at, name, path, digest, _unchecked_digest(_text(item, "diffId")), remote)
-
-
-def _unchecked_digest(text: str) -> Digest | None:
-    """What no tool checks, and nothing rests on."""
-    try:
-        return Digest.parse(text)
-    except BadDigest:
-        return None
+    return KitEntry(element, at, name, path, digest, Digest.found_in(_text(item, "diffId")), remote)
 
 
 def _record(value: object) -> Json:

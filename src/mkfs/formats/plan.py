@@ -1,7 +1,7 @@
 """A plan: which layer of an artifact lands where, and how to read it. The answer of every module in this room."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, final
 
 from mkfs.archive.entry import EntryKind
@@ -32,14 +32,20 @@ class Need:
 @final
 @dataclass(frozen=True, slots=True)
 class TarLayer:
-    """A tar. Its entries land below `prefix` (b"" is the root); entries of other kinds are the producer's error.
+    """A tar. Its entries land below `prefix` (b"" is the root). All of them must be at or below `within`, a directory that is there
+    before the first of them.
 
+    Of its entries, those of `kinds` are shown, those of `skipped` are left out as by the producer's tool, and any other is the
+    producer's error. `keeps_times`: their times are the files' own, not what every archive of the producer says.
     `compression` is how the blob is stored; tables and extents count the bytes of the tar itself.
     """
 
     prefix: bytes = b""
     kinds: frozenset[EntryKind] = frozenset({EntryKind.FILE, EntryKind.DIRECTORY})
     compression: Compression = ""
+    skipped: frozenset[EntryKind] = frozenset()
+    keeps_times: bool = False
+    within: bytes = b""
 
 
 @final
@@ -48,13 +54,15 @@ class RawLayer:
     """The layer is the content of one file at `path` (relative, `/` between components, not yet checked).
 
     `compression` is how the blob is stored; the file's size is the descriptor's only where there is none. `size_bytes` is what the
-    artifact says of a compressed file, None where it is silent: content of another size is not what was packed.
+    artifact says of a compressed file, None where it is silent: content of another size is not what was packed. `mtime_ns` is the
+    file's own time since the epoch, None where the producer keeps none.
     """
 
     path: bytes
     mode: int = 0o644
     compression: Compression = ""
     size_bytes: int | None = None
+    mtime_ns: int | None = None
 
 
 @final
@@ -95,3 +103,7 @@ class Plan:
     files: tuple[InlineFile, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict, hash=False)  # for `inspect`: name, version, description …
     warnings: tuple[str, ...] = ()  # what was skipped or looks wrong, one line each
+
+    def warned(self, *warnings: str) -> "Plan":
+        """The same plan with further warnings."""
+        return replace(self, warnings=(*self.warnings, *warnings))

@@ -7,7 +7,6 @@ from mkfs.oci import media_types
 from mkfs.oci.manifest import Manifest
 
 _HINT: Final = "this version shows KitOps ModelKits"
-_TITLE: Final = "org.opencontainers.image.title"  # oras names files with it
 _IMAGE_CONFIGS: Final = frozenset({media_types.OCI_IMAGE_CONFIG, media_types.DOCKER_IMAGE_CONFIG})
 
 
@@ -21,14 +20,10 @@ def _kind(manifest: Manifest) -> str:
     layers = [layer.media_type for layer in manifest.layers]
     if config == media_types.HELM_CONFIG:
         return "a Helm chart: it holds no model"
-    if config in media_types.MODELPACK_CONFIGS or manifest.artifact_type in media_types.MODELPACK_MANIFESTS:
-        return f"a CNCF ModelPack artifact ({config})"
     if config.startswith(media_types.DOCKER_MODEL_CONFIG_PREFIX):
         return f"a Docker model ({config})"
     if any(layer.startswith(media_types.OLLAMA_LAYER_PREFIX) for layer in layers):  # before images: it borrows their config type
         return "an Ollama model"
     if config in _IMAGE_CONFIGS:
         return "a container image: it is no model artifact"
-    if any(_TITLE in layer.annotations for layer in manifest.layers):
-        return "files pushed by ORAS"
     return f"an artifact of unknown type ({ascii(manifest.artifact_type)[1:-1] or config})"

@@ -47,6 +47,14 @@ class Digest:
         return cls(algorithm, value)
 
     @classmethod
+    def found_in(cls, text: str) -> Self | None:
+        """As `parse`; None for text that is no digest, or none that can be checked. For what nothing rests on."""
+        try:
+            return cls.parse(text)
+        except BadDigest:
+            return None
+
+    @classmethod
     def of(cls, data: bytes | memoryview) -> Self:
         """The sha256 digest of `data`."""
         return cls("sha256", hashlib.sha256(data).hexdigest())

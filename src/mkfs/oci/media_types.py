@@ -15,6 +15,13 @@ MANIFEST_TYPES: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 INDEX_TYPES: Final = frozenset({OCI_INDEX, DOCKER_MANIFEST_LIST})
 MANIFEST_ACCEPT: Final = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST)  # what to ask for, best first
 
+OCI_IMAGE_LAYERS: Final = (
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.oci.image.layer.v1.tar+zstd",
+)
+DOCKER_IMAGE_LAYERS: Final = ("application/vnd.docker.image.rootfs.diff.tar", "application/vnd.docker.image.rootfs.diff.tar.gzip")
+
 OCI_EMPTY: Final = "application/vnd.oci.empty.v1+json"
 OCI_IMAGE_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 DOCKER_IMAGE_CONFIG: Final = "application/vnd.docker.container.image.v1+json"  # Ollama uses it too: look at the layers
@@ -28,8 +35,9 @@ KITOPS_LAYER_PREFIX: Final = "application/vnd.kitops.modelkit."
 MODELPACK_MANIFESTS: Final = frozenset(  # artifactTypes
     {"application/vnd.cncf.model.manifest.v1+json", "application/vnd.cnai.model.manifest.v1+json"},
 )
-MODELPACK_CONFIGS: Final = frozenset({"application/vnd.cncf.model.config.v1+json", "application/vnd.cnai.model.config.v1+json"})
+MODELPACK_CONFIG_PREFIXES: Final = ("application/vnd.cncf.model.config.", "application/vnd.cnai.model.config.")
 MODELPACK_LAYER_PREFIXES: Final = ("application/vnd.cncf.model.", "application/vnd.cnai.model.")
+CNAI: Final = "vnd.cnai."  # in a type: a ModelPack from before its prefix was CNCF's
 
 DOCKER_MODEL_CONFIG_PREFIX: Final = "application/vnd.docker.ai.model.config."
 OLLAMA_LAYER_PREFIX: Final = "application/vnd.ollama.image."

@@ -24,6 +24,8 @@ ROOT: Final = 1  # FUSE's number for the root of a mount
 IMPLIED_MODE: Final = 0o755  # what kit, modctl and tar give directories that no entry names
 NODES_LIMIT: Final = 2_000_000  # of a tree, about 1 GB of it: many layers, each within its own limits, must not fill the memory
 
+_NS: Final = 10**9
+_SECONDS_LIMIT: Final = 2**33  # the year 2242: nanoseconds stay within 64 bits
 _NO_SIZES: Final[Mapping[int, int]] = MappingProxyType({})
 _CONFIG: Final = -1  # stands for an index into the plan's layers where a file comes from the config
 
@@ -105,7 +107,8 @@ def build(plan: Plan, tables: Sequence[Table | None], raw_sizes: Mapping[int, in
         growing.add_file(growing.given_path(given.path, _CONFIG), leaf)
     for index, (layer, table) in enumerate(zip(plan.layers, tables, strict=True)):
         if isinstance(layer.reading, RawLayer):
-            leaf = _leaf(index, layer.reading.mode, growing.raw_size(index, layer.reading, raw_sizes), 0)
+            size_bytes = growing.raw_size(index, layer.reading, raw_sizes)
+            leaf = _leaf(index, layer.reading.mode, size_bytes, 0, layer.reading.mtime_ns)
             growing.add_file(growing.given_path(layer.reading.path, index), leaf)
         elif table is None:
             raise ValueError(f"layer {index} is a tar, and has no table")
@@ -122,17 +125,25 @@ class _Leaf:
     layer: int | None
     extents: tuple[Extent, ...]
     data: bytes = b""
+    mtime_ns: int | None = None
 
 
 @dataclass(slots=True)
 class _Branch:
     claim: int  # who came first
     mode: int | None = None  # None until an entry names it
+    mtime_ns: int | None = None
     children: "dict[bytes, _Branch | _Leaf]" = field(default_factory=dict)
 
 
-def _leaf(layer: int, mode: int, size_bytes: int, layer_offset: int) -> _Leaf:
-    return _Leaf(layer, mode, size_bytes, layer, (Extent(0, layer_offset, size_bytes),) if size_bytes else ())
+def _leaf(layer: int, mode: int, size_bytes: int, layer_offset: int, mtime_ns: int | None) -> _Leaf:
+    extents = (Extent(0, layer_offset, size_bytes),) if size_bytes else ()
+    return _Leaf(layer, mode, size_bytes, layer, extents, mtime_ns=mtime_ns)
+
+
+def _time(entry: Entry, reading: TarLayer) -> int | None:
+    """The entry's own time. The epoch is what those write who keep none, and nobody packed a model before or centuries from now."""
+    return entry.mtime_seconds * _NS if reading.keeps_times and 0 < entry.mtime_seconds < _SECONDS_LIMIT else None
 
 
 class _Growing:
@@ -146,13 +157,22 @@ class _Growing:
     def add_table(self, index: int, reading: TarLayer, table: Table) -> None:
         """The entries of a tar layer, below its prefix."""
         prefix = self.given_path(reading.prefix, index) if reading.prefix else ()
+        within = self.given_path(reading.within, index) if reading.within else ()
+        if within:
+            place = self._branch(within, index)
+            place.mode = IMPLIED_MODE if place.mode is None else place.mode
         for entry in table:
+            if entry.kind in reading.skipped:
+                continue
             names = prefix + self._entry_path(entry, index)
+            if names[: len(within)] != within:
+                raise BadArchive(f"{show_name(entry.path)} is not within {show_name(reading.within)}", self._label(index))
             if entry.kind is EntryKind.DIRECTORY and entry.kind in reading.kinds:
                 branch = self._branch(names, index)
-                branch.mode = entry.mode if branch.mode is None else branch.mode
+                if branch.mode is None:
+                    branch.mode, branch.mtime_ns = entry.mode, _time(entry, reading)
             elif entry.kind is EntryKind.FILE and entry.kind in reading.kinds:
-                self.add_file(names, _leaf(index, entry.mode, entry.size_bytes, entry.content_offset))
+                self.add_file(names, _leaf(index, entry.mode, entry.size_bytes, entry.content_offset, _time(entry, reading)))
             else:
                 raise BadArchive(f"{show_name(entry.path)} is a {entry.kind.value}, which has no place here", self._label(index))
 
@@ -187,13 +207,13 @@ class _Growing:
         queue: list[tuple[int, bytes, _Branch | _Leaf]] = [(ROOT, b"", self._root)]
         for number, (parent, _, item) in enumerate(queue, ROOT):  # the queue grows on the way; a node's number is its place in it
             if isinstance(item, _Leaf):
-                nodes.append(File(number, item.mode, item.size_bytes, item.layer, item.extents, item.data))
+                nodes.append(File(number, item.mode, item.size_bytes, item.layer, item.extents, item.data, item.mtime_ns))
                 continue
             names = sorted(item.children)
             children = dict(zip(names, range(ROOT + len(queue), ROOT + len(queue) + len(names)), strict=True))
             queue.extend((number, name, item.children[name]) for name in names)
             mode = IMPLIED_MODE if item.mode is None else item.mode
-            nodes.append(Directory(number, parent, mode, MappingProxyType(children)))
+            nodes.append(Directory(number, parent, mode, MappingProxyType(children), item.mtime_ns))
         return Tree(nodes, [(parent, name) for parent, name, _ in queue])
 
     def _entry_path(self, entry: Entry, index: int) -> Names:

@@ -29,6 +29,7 @@ class File:
     layer: int | None
     extents: tuple[Extent, ...]
     data: bytes = field(default=b"", repr=False)
+    mtime_ns: int | None = None  # its own time since the epoch; None where the artifact keeps none
 
 
 @final
@@ -40,6 +41,7 @@ class Directory:
     parent: int
     mode: int
     children: Mapping[bytes, int] = field(hash=False)
+    mtime_ns: int | None = None  # as for files
 
 
 Node = File | Directory

@@ -8,9 +8,9 @@ from typing import Final, final
 
 from mkfs.units import KIB
 
-# 1980-01-02T00:00:00Z. Constant, so that no tool sees a model "change" between mounts (Triton and OpenVINO reload then). Not 0,
-# which reads as "missing" in many places, and late enough that a zip archive can hold it in every time zone (its epoch is
-# 1980-01-01 local time; Python's zipfile raises below it).
+# 1980-01-02T00:00:00Z, for all that has no time of its own. Constant, so that no tool sees a model "change" between mounts (Triton
+# and OpenVINO reload then). Not 0, which reads as "missing" in many places, and late enough that a zip archive can hold it in every
+# time zone (its epoch is 1980-01-01 local time; Python's zipfile raises below it).
 MTIME_NS: Final = 315_619_200 * 10**9
 # stdio, Python and llama.cpp take it as their buffer size or alignment: a power of two, and what the kernel reads ahead by default.
 BLKSIZE_BYTES: Final = 128 * KIB

@@ -15,7 +15,7 @@ from mkfs.errors import FileSystemError
 from mkfs.tree.nodes import Directory, File, Node
 from mkfs.units import KIB
 from mkfs.vfs import xattrs
-from mkfs.vfs.attributes import Attributes, Ownership
+from mkfs.vfs.attributes import MTIME_NS, Attributes, Ownership
 from mkfs.vfs.contents import Content, content_of
 from mkfs.vfs.forest import Forest, Planted
 from mkfs.vfs.handles import Handles
@@ -170,9 +170,10 @@ class ModelFS:
 
     def _attributes(self, planted: Planted, node: Node) -> Attributes:
         owner, inode = self._ownership, planted.inode(node.number)
+        mtime_ns = node.mtime_ns or MTIME_NS
         if isinstance(node, File):
-            return Attributes(inode, owner.file_mode(node.mode), node.size_bytes, owner.uid, owner.gid)
-        return Attributes(inode, owner.directory_mode(node.mode), 0, owner.uid, owner.gid)
+            return Attributes(inode, owner.file_mode(node.mode), node.size_bytes, owner.uid, owner.gid, mtime_ns=mtime_ns)
+        return Attributes(inode, owner.directory_mode(node.mode), 0, owner.uid, owner.gid, mtime_ns=mtime_ns)
 
 
 def _find(planted: Planted, directory: Directory, name: bytes) -> int | None:

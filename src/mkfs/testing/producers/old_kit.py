@@ -1,37 +1,20 @@
-"""What other producers make of a directory: their artifact, and the files their own tool lays out from it.
-
-For producers and versions whose real artifacts are not among the golden ones; the rules are those of their sources, named at each.
-A project is files by path; directories are those on the way to them.
-"""
+"""kit before 0.5: no digests in the Kitfile, paths in archives relative to the parent of the entry's."""
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, final
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from mkfs.oci.media_types import KITOPS_CONFIG, KITOPS_LAYER_PREFIX
-from mkfs.testing.artifacts import Artifact, Part, artifact, tar
+from mkfs.testing.artifacts import Part, artifact, tar
 from mkfs.testing.kit_documents import ELEMENTS, to_json
 from mkfs.testing.kit_layers import gzipped
+from mkfs.testing.producers import Files, Made
 
-Files = Mapping[str, bytes]
-
-_KIT_0_4_ORDER: Final = ("model", "parts", "code", "datasets", "docs")
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class Made:
-    """An artifact, and what its tool writes of it, files that come from the config not counted."""
-
-    artifact: Artifact
-    files: Files
+_ORDER: Final = ("model", "parts", "code", "datasets", "docs")
 
 
 def kit_before_0_5(files: Files, entries: Sequence[tuple[str, str]], *, compressed: bool = True) -> Made:
-    """A ModelKit as kit 0.4 packs it (`pkg/lib/kitfile/layer.go`): no digests in the Kitfile, paths in archives relative to the
-    parent of the entry's. `entries` are elements (`model`, `docs` …) with their paths.
-    """
+    """A ModelKit as kit 0.4 packs it (`pkg/lib/kitfile/layer.go`). `entries` are elements (`model`, `docs` …) with their paths."""
     kitfile: dict[str, list[dict[str, str]]] = {}
     for element, path in entries:
         kitfile.setdefault(element, []).append({"path": path})
@@ -39,7 +22,7 @@ def kit_before_0_5(files: Files, entries: Sequence[tuple[str, str]], *, compress
     config = {"manifestVersion": "1.0.0", "package": {"name": "old"}, **({"model": model} if model else {}), **kitfile}
     layers: list[Part] = []
     written: dict[str, bytes] = {}
-    for element, path in sorted(entries, key=lambda entry: _KIT_0_4_ORDER.index(entry[0])):
+    for element, path in sorted(entries, key=lambda entry: _ORDER.index(entry[0])):
         others = [posixpath.normpath(other) for _, other in entries if posixpath.normpath(other) != posixpath.normpath(path)]
         content = {name: data for name, data in _below(files, path) if not _within(name, others, posixpath.normpath(path))}
         parent = posixpath.dirname(posixpath.normpath(path))
