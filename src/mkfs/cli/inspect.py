@@ -54,7 +54,7 @@ def command(*, form: str, source: SourceSettings) -> None:
 
 async def _describe(settings: SourceSettings) -> tuple[Description, list[LayerRow]]:
     async with opening(settings) as means:
-        description = await describe(means.engine, means.repository, means.reference, policy=means.policy)
+        description = await describe(means.engine, means.repository, means.reference, means.terms)
         return description, [await _row(means, description, planned) for planned in description.plan.layers]
 
 

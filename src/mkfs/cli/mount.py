@@ -1,6 +1,7 @@
 """`mkfs mount REF DIR`."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -104,14 +105,13 @@ def command(
     if log_file is None and not foreground:
         log_file = places.log_directory() / f"{'-'.join(place.parts[1:]) or 'root'}.log"
     settings = MountSettings(
-        source=source,
+        source=replace(source, deferred=proof == "deferred"),
         mountpoint=str(place),
         allow_other=os.geteuid() == 0 if allow_other is None else allow_other,
         uid=os.getuid() if uid is None else uid,
         gid=os.getgid() if gid is None else gid,
         umask=mask,
         read_timeout_seconds=read_timeout,
-        deferred=proof == "deferred",
         xattr=xattr,
         scrub_bytes_per_second=scrub,
         verbosity=-1 if quiet else verbosity(click.get_current_context()),

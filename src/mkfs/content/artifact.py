@@ -5,7 +5,7 @@ small ones whole, of large ones head and tail. One more for each further large e
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, final
 
@@ -34,6 +34,18 @@ SMALL_LAYER_BYTES: Final = MIB
 SMALL_LAYERS_BYTES: Final = 16 * MIB
 # Above this, whoever reads first waits long enough to be told so beforehand.
 WORTH_A_NOTICE_BYTES: Final = GIB
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms an artifact is shown. `deferred`: reads of large layers do not wait for a proof (`content.deferred`)."""
+
+    policy: Policy = field(default_factory=Policy)
+    deferred: bool = False
+
+
+DEFAULT_TERMS: Final = Terms()
 
 
 @final
@@ -73,17 +85,17 @@ class Artifact:
 
 
 async def describe(
-    engine: Engine, repository: Repository | None, reference: Reference, *, policy: Policy | None = None
+    engine: Engine, repository: Repository | None, reference: Reference, terms: Terms = DEFAULT_TERMS
 ) -> Description:
-    """Resolves, plans and judges by `policy`; without a `repository` from the cache alone, and nothing is asked.
+    """Resolves, plans and judges on `terms`; without a `repository` from the cache alone, and nothing is asked.
 
     Raises `NotFound`, `NotAuthorised`, `Unreachable`, `Mismatch`, `BadDocument`, `Unsupported`; `IntegrityError` where the policy
     requires what is not there.
     """
-    return await _describe(Source(engine, repository, reference), policy or Policy())
+    return await _describe(Source(engine, repository, reference), terms)
 
 
-async def _describe(source: Source, policy: Policy) -> Description:
+async def _describe(source: Source, terms: Terms) -> Description:
     resolved = await source.resolve()
     manifest = decode_manifest(resolved.data, resolved.media_type)
     if isinstance(manifest, Index):
@@ -99,7 +111,7 @@ async def _describe(source: Source, policy: Policy) -> Description:
         planned.append(await _plan(source, manifest))
 
     async def vouch() -> None:
-        judged.append(await judge(source, policy, resolved, manifest))
+        judged.append(await judge(source, terms.policy, resolved, manifest))
 
     await all_done((plan, vouch))  # at once: each asks for other things
     for warning in planned[0].warnings:
@@ -127,25 +139,18 @@ async def _plan(source: Source, manifest: Manifest) -> Plan:
 
 
 async def open_artifact(
-    engine: Engine,
-    repository: Repository | None,
-    reference: Reference,
-    *,
-    policy: Policy | None = None,
-    deferred: bool = False,
+    engine: Engine, repository: Repository | None, reference: Reference, terms: Terms = DEFAULT_TERMS
 ) -> Artifact:
     """Everything needed to show the artifact as a directory. Raises what `describe` raises, and `BadArchive`, `CacheUnusable`.
-
-    `deferred`: reads of large layers do not wait for a proof (`content.deferred`).
 
     A layer whose bytes are wrong does not fail this, as long as its headers can be read: its files answer with the error. Without
     a `repository`, or where it is gone and `reference` has a digest, all layers must be in the cache.
     """
     source = Source(engine, repository, reference)
-    description = await _describe(source, policy or Policy())
+    description = await _describe(source, terms)
     plan = description.plan
     _refuse_compressed(plan)
-    layers = _layers(engine, source, description, deferred=deferred)
+    layers = _layers(engine, source, description, terms)
     distinct = tuple(dict.fromkeys(layers))
     await all_done(layer.open for layer in distinct)
     if not source.asking and (lacking := [layer.label for layer in distinct if not await layer.is_complete()]):
@@ -179,7 +184,7 @@ def _refuse_compressed(plan: Plan) -> None:
             raise Unsupported(what, f"layer {planned.descriptor.digest}", "compressed layers are not shown yet")
 
 
-def _layers(engine: Engine, source: Source, description: Description, *, deferred: bool) -> tuple[Layer, ...]:
+def _layers(engine: Engine, source: Source, description: Description, terms: Terms) -> tuple[Layer, ...]:
     """One `Layer` per distinct bytes and reading; a kit may name the same bytes several times."""
     known: dict[tuple[Digest, int, bool], Layer] = {}
     layers: list[Layer] = []
@@ -196,7 +201,7 @@ def _layers(engine: Engine, source: Source, description: Description, *, deferre
                 label=label,
                 tar=tar,
                 trusted=description.verdict.of(blob, planned.reading.compression),
-                deferred=deferred,
+                deferred=terms.deferred,
             )
         layers.append(known[key])
     return tuple(layers)

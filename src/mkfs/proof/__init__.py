@@ -1,5 +1,5 @@
-"""What may be believed. Bytes become `Proven` only here, a layer's chunks are cut and checked only by the grid and chunk index here,
-and whether a chunk index from elsewhere may do that is decided here.
+"""What may be believed. Bytes become `Proven` only here, a layer's chunks are cut and checked only by the grid and chunk index
+here, and whether a chunk index from elsewhere may do that is decided here.
 
 Pure: bytes in, verdicts out. From the bottom up:
 

@@ -4,7 +4,7 @@ What is pushed is found by whoever mounts the artifact afterwards; whether it is
 artifact itself is changed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import final
 
@@ -75,8 +75,8 @@ async def push(settings: SourceSettings, showing: Showing, *, key: SigningKey | 
 
 
 async def _build(means: Means, showing: Showing) -> Built:
-    policy = means.policy.without_index()  # the one that it requires is being made
-    artifact = await open_artifact(means.engine, means.repository, means.reference, policy=policy)
+    terms = replace(means.terms, policy=means.terms.policy.without_index())  # the one that it requires is being made
+    artifact = await open_artifact(means.engine, means.repository, means.reference, terms)
     try:
         reports = await go_through(artifact, showing, lambda layer, _progress: prove_whole(layer))
         for report in reports:

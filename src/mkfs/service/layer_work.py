@@ -110,7 +110,7 @@ Work = Callable[[Layer, Callable[[int], None]], Awaitable[None]]  # on one layer
 async def _go_through(settings: SourceSettings, showing: Showing, work: Work, concurrency: int) -> Report:
     started = trio.current_time()
     async with opening(settings) as means:
-        artifact = await open_artifact(means.engine, means.repository, means.reference, policy=means.policy)
+        artifact = await open_artifact(means.engine, means.repository, means.reference, means.terms)
         try:
             layers = await go_through(artifact, showing, work, concurrency=concurrency)
             reference = str(means.reference.pinned(artifact.description.digest))

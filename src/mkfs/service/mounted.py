@@ -92,9 +92,7 @@ def _keep_freed_memory() -> None:
 
 async def _serve(settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
     async with opening(settings.source) as means:
-        artifact = await open_artifact(
-            means.engine, means.repository, means.reference, policy=means.policy, deferred=settings.deferred
-        )
+        artifact = await open_artifact(means.engine, means.repository, means.reference, means.terms)
         try:
             await _show(artifact, means.engine.cache, settings, announce)
         finally:
@@ -135,7 +133,7 @@ async def _show(artifact: Artifact, cache: Cache, settings: MountSettings, annou
                 if settings.scrub_bytes_per_second is not None:
                     nursery.start_soon(scrub_slowly, cache, settings.scrub_bytes_per_second)
                 log.info("mounted %s at %s, pid %d", name, settings.mountpoint, os.getpid())
-                notices = (*artifact.notices, DEFERRED_NOTICE) if settings.deferred else artifact.notices
+                notices = (*artifact.notices, DEFERRED_NOTICE) if settings.source.deferred else artifact.notices
                 try:
                     announce(Outcome(0, (f"{name} mounted at {settings.mountpoint}", *notices)))
                 except BrokenPipeError:  # whoever asked for it was killed while waiting

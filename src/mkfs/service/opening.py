@@ -9,9 +9,9 @@ from typing import final
 import trio
 
 from mkfs.cache.store import Cache
+from mkfs.content.artifact import Terms
 from mkfs.content.engine import Engine
 from mkfs.oci.reference import Reference
-from mkfs.proof.policy import Policy
 from mkfs.registry.client import RegistryClient
 from mkfs.registry.credentials import Credentials
 from mkfs.registry.repository import Repository
@@ -26,7 +26,7 @@ class Means:
     reference: Reference
     repository: Repository | None
     engine: Engine
-    policy: Policy
+    terms: Terms
 
 
 def open_cache(settings: SourceSettings) -> Cache:
@@ -47,7 +47,7 @@ async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
     may come in a group of one: see `service.failures.sole`.
     """
     reference = Reference.parse(settings.reference)
-    policy = settings.trust.policy()
+    terms = Terms(settings.trust.policy(), settings.deferred)
     credentials = Credentials.load(*map(Path, settings.client.credential_files))
     cache = await trio.to_thread.run_sync(open_cache, settings)
     try:
@@ -57,7 +57,7 @@ async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
         ):
             try:
                 repository = None if settings.offline else client.repository(reference)
-                yield Means(reference, repository, Engine(nursery, cache), policy)
+                yield Means(reference, repository, Engine(nursery, cache), terms)
             finally:
                 nursery.cancel_scope.cancel()
     finally:

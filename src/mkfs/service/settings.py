@@ -23,6 +23,7 @@ class SourceSettings:
     min_free_ratio: float = MIN_FREE_RATIO  # of the file system's bytes and inodes
     min_free_bytes: int = 0
     trust: TrustSettings = field(default_factory=TrustSettings)
+    deferred: bool = False  # reads do not wait for a proof (`content.deferred`)
     offline: bool = False  # from the cache alone; nothing is asked
 
 
@@ -38,7 +39,6 @@ class MountSettings:
     gid: int
     umask: int
     read_timeout_seconds: float
-    deferred: bool = False  # reads do not wait for a proof (`content.deferred`)
     xattr: bool = False  # answer user.mkfs.* attributes
     scrub_bytes_per_second: int | None = None  # None: no scrubbing
     verbosity: int = 0  # -1 warnings only, 0 information, 1 and more debugging
