@@ -177,6 +177,29 @@ def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
     return cast(F, decorated)
 
 
+def filter_option(function: F) -> F:
+    """`--filter`, for verbs with `source_options`, below these: `source` has its words. Calling the command raises `UsageError`."""
+
+    @functools.wraps(function)
+    def with_filters(*, source: SourceSettings, filters: tuple[str, ...], **others: object) -> object:
+        if filters:
+            from mkfs.formats.filters import parse_filter
+
+            for text in filters:
+                parse_filter(text)
+        return function(source=replace(source, filters=filters), **others)
+
+    decorate = click.option(
+        "--filter",
+        "filters",
+        multiple=True,
+        metavar="TYPE[,TYPE…][:ID[,ID…]]",
+        help="Only these: kitfile, model, datasets, code, prompts, docs, mcpservers; of them what goes by one of the ids (name or "
+        "path in the Kitfile). More than once: what any of them wants. As kit unpack --filter.",
+    )
+    return cast(F, decorate(with_filters))
+
+
 def offline_option(function: F) -> F:
     """`--offline`, for verbs with `source_options`, below these: `source` says whether it was given."""
 

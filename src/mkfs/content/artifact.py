@@ -17,6 +17,7 @@ from mkfs.content.source import Source
 from mkfs.content.together import all_done
 from mkfs.content.trusting import judge
 from mkfs.errors import IntegrityError, Unsupported
+from mkfs.formats.choice import EVERYTHING, Choice
 from mkfs.formats.plan import Documents, Plan, PlannedLayer, RawLayer, TarLayer
 from mkfs.oci.digest import Digest
 from mkfs.oci.manifest import Index, Manifest, decode_manifest
@@ -39,9 +40,12 @@ WORTH_A_NOTICE_BYTES: Final = GIB
 @final
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """On what terms an artifact is shown. `deferred`: reads of large layers do not wait for a proof (`content.deferred`)."""
+    """On what terms an artifact is shown: whom to believe, and what of it is wanted. `deferred`: reads of large layers do not wait
+    for a proof (`content.deferred`).
+    """
 
     policy: Policy = field(default_factory=Policy)
+    choice: Choice = EVERYTHING
     deferred: bool = False
 
 
@@ -108,7 +112,7 @@ async def _describe(source: Source, terms: Terms) -> Description:
     judged: list[Verdict] = []
 
     async def plan() -> None:
-        planned.append(await _plan(source, manifest))
+        planned.append(await _plan(source, manifest, terms.choice))
 
     async def vouch() -> None:
         judged.append(await judge(source, terms.policy, resolved, manifest))
@@ -119,6 +123,7 @@ async def _describe(source: Source, terms: Terms) -> Description:
     for refusal in judged[0].refused:
         log.info("%s: not believed: %s: %s", source.reference, refusal.what, refusal.reason)
     await source.remember(resolved)
+    nothing = () if planned[0].layers or planned[0].files else planned[0].warnings  # a person should know why it is empty
     return Description(
         source.reference,
         resolved.digest,
@@ -127,13 +132,13 @@ async def _describe(source: Source, terms: Terms) -> Description:
         planned[0],
         judged[0],
         source.resolved_at,
-        source.notices,
+        source.notices + nothing,
     )
 
 
-async def _plan(source: Source, manifest: Manifest) -> Plan:
+async def _plan(source: Source, manifest: Manifest, choice: Choice) -> Plan:
     blobs: dict[Digest, bytes] = {}
-    while not isinstance(answer := formats.plan(Documents(manifest, blobs)), Plan):
+    while not isinstance(answer := formats.plan(Documents(manifest, blobs), choice), Plan):
         blobs[answer.descriptor.digest] = await source.document(answer.descriptor)
     return answer
 

@@ -7,6 +7,8 @@ for it, so modules rest on marks that no other producer leaves (config type, art
 from typing import Final, Protocol
 
 from mkfs.formats import kitops, modelpack, oras, unsupported
+from mkfs.formats.choice import EVERYTHING, Choice
+from mkfs.formats.filters import filtered
 from mkfs.formats.plan import Documents, Need, Plan
 from mkfs.oci.manifest import Manifest
 
@@ -28,9 +30,13 @@ class Format(Protocol):
 FORMATS: Final[tuple[Format, ...]] = (kitops, modelpack, oras)
 
 
-def plan(documents: Documents) -> Plan | Need:
-    """Detects the producer and lets it plan. Raises `Unsupported`, saying what was found, where nobody recognises the manifest."""
+def plan(documents: Documents, choice: Choice = EVERYTHING) -> Plan | Need:
+    """Detects the producer and lets it plan, then leaves what `choice` wants.
+
+    Raises `Unsupported`, saying what was found, where nobody recognises the manifest.
+    """
     for each in FORMATS:
         if each.recognises(documents.manifest):
-            return each.plan(documents)
+            answer = each.plan(documents)
+            return filtered(answer, choice.filters) if isinstance(answer, Plan) else answer
     raise unsupported.refusal(documents.manifest)

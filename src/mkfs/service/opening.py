@@ -11,6 +11,8 @@ import trio
 from mkfs.cache.store import Cache
 from mkfs.content.artifact import Terms
 from mkfs.content.engine import Engine
+from mkfs.formats.choice import Choice
+from mkfs.formats.filters import parse_filter
 from mkfs.oci.reference import Reference
 from mkfs.registry.client import RegistryClient
 from mkfs.registry.credentials import Credentials
@@ -47,7 +49,8 @@ async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
     may come in a group of one: see `service.failures.sole`.
     """
     reference = Reference.parse(settings.reference)
-    terms = Terms(settings.trust.policy(), settings.deferred)
+    choice = Choice(tuple(parse_filter(text) for text in settings.filters))
+    terms = Terms(settings.trust.policy(), choice, settings.deferred)
     credentials = Credentials.load(*map(Path, settings.client.credential_files))
     cache = await trio.to_thread.run_sync(open_cache, settings)
     try:

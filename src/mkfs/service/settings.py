@@ -25,6 +25,7 @@ class SourceSettings:
     trust: TrustSettings = field(default_factory=TrustSettings)
     deferred: bool = False  # reads do not wait for a proof (`content.deferred`)
     offline: bool = False  # from the cache alone; nothing is asked
+    filters: tuple[str, ...] = ()  # as typed, and read once already
 
 
 @final

@@ -1,0 +1,56 @@
+"""`--filter` on every verb that reads content: what `kit unpack --filter` writes, and no byte of the rest."""
+
+import json
+
+import pytest
+
+from mkfs.testing.kits import KitBuilder
+from mkfs.testing.registry import MemoryRegistry
+from mkfs.testing.serving import RegistryServer
+from mkfs.units import MIB
+from tests.support.mounting import Shell
+
+KIT = (
+    KitBuilder("kit", seed=3)
+    .model("weights.bin", 3 * MIB)
+    .docs("README.md", b"# hi")
+    .dataset("data.bin", 2 * MIB, name="eval")
+    .build()
+)
+
+
+@pytest.fixture
+def reference(registry: MemoryRegistry, server: RegistryServer) -> str:
+    registry.push("team/kit", "1", KIT.manifest, KIT.blobs)
+    return f"{server.host}/team/kit:1"
+
+
+@pytest.mark.fuse
+def test_a_mount_shows_what_is_wanted_and_fetches_no_byte_of_the_rest(
+    reference: str, registry: MemoryRegistry, shell: Shell
+) -> None:
+    with shell.mounted(reference, "--filter", "docs", "--filter", "datasets:eval") as mount:
+        assert sorted(path.name for path in mount.place.iterdir()) == ["README.md", "data.bin"]
+        assert len(mount.path("data.bin").read_bytes()) == 2 * MIB
+    assert registry.requests(KIT.layers[0].digest) == ()
+
+
+def test_ls_and_warmup_know_the_same_filters(reference: str, registry: MemoryRegistry, shell: Shell) -> None:
+    listed = shell.run("ls", reference, "--filter", "kitfile,docs:README.md")
+    assert listed.stdout.split() == ["Kitfile", "README.md"]
+    warmed = json.loads(shell.run("warmup", reference, "--filter", "model", "--format", "json").stdout)
+    assert [layer["name"] for layer in warmed["layers"]] == ["model weights.bin"]
+    assert registry.requests(KIT.layers[1].digest) == ()
+
+
+def test_what_is_no_filter_is_a_word_too_many(reference: str, registry: MemoryRegistry, shell: Shell) -> None:
+    for text in ("weights", "model:a:b"):
+        ran = shell.run("ls", reference, "--filter", text)
+        assert (ran.exit_code, len(ran.lines) <= 3) == (2, True), ran
+    assert registry.requests() == ()
+
+
+def test_a_filter_that_leaves_nothing_says_so(reference: str, shell: Shell) -> None:
+    ran = shell.run("ls", reference, "--filter", "code")
+    assert (ran.exit_code, ran.stdout) == (0, "")
+    assert "the filter leaves nothing of this artifact, which has model, datasets, docs" in ran.stderr
