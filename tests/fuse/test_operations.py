@@ -30,7 +30,7 @@ def operations_on_a_mount(*, xattr: bool = False) -> Operations:
         b"closing": Part(100, BrokenLayer(Closing("the mount is going away"))),
         b"buggy": Part(100, BrokenLayer(ZeroDivisionError("a bug"))),
     }
-    forest.plant(*grow(parts))
+    forest.plant(*grow(parts, links={b"link": b"now"}))
     return Operations(ModelFS(forest, Ownership(1000, 100)), read_timeout_seconds=300, xattr=xattr)
 
 
@@ -59,6 +59,11 @@ async def test_names_are_remembered_for_ever_the_root_for_a_second(operations: O
 async def test_that_there_is_no_such_name_is_remembered_as_well(operations: Operations) -> None:
     entry = await operations.lookup(1, b"nothing", CTX)
     assert (entry.st_ino, entry.entry_timeout) == (0, ENDLESS_SECONDS)
+
+
+async def test_a_link_is_read_and_what_is_none_is_refused(operations: Operations) -> None:
+    assert await operations.readlink((await operations.lookup(1, b"link", CTX)).st_ino, CTX) == b"now"
+    assert await refusal(operations.readlink, 1, CTX) == "EINVAL"
 
 
 async def test_pages_stay_after_close_and_mappings_are_possible(operations: Operations) -> None:

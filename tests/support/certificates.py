@@ -33,7 +33,7 @@ class Authority:
         if expired:  # only a certificate that signed itself is taken for such a span
             extensions = directory / f"{name}.extensions"
             extensions.write_text(f"subjectAltName={names}\n")
-            anew = ["-clrext", "-extfile", extensions, "-days", "-1", "-out", made.cert]
+            anew: list[str | Path] = ["-clrext", "-extfile", extensions, "-days", "-1", "-out", made.cert]
             _openssl("x509", "-in", made.cert, *signer, *anew)
         return made
 

@@ -29,12 +29,15 @@ def grow(
     *,
     inline: Mapping[bytes, bytes] = MappingProxyType({}),
     directories: Mapping[bytes, int] = MappingProxyType({}),
+    links: Mapping[bytes, bytes] = MappingProxyType({}),
 ) -> tuple[Tree, tuple[LayerReads, ...], Digest]:
-    """What to plant: the tree that holds `parts` and `inline` files by path, the layers of its files, and its manifest's digest."""
+    """What to plant: the tree of `parts`, `inline` files and `links` by path, the layers of its files, its manifest's digest."""
     tables = [(Entry(path, EntryKind.FILE, part.mode, part.size_bytes, part.content_offset),) for path, part in parts.items()]
     tables.append(tuple(Entry(path, EntryKind.DIRECTORY, mode, 0, 0) for path, mode in directories.items()))
+    tables.append(tuple(Entry(path, EntryKind.SYMLINK, 0o777, 0, 0, link=target) for path, target in links.items()))
+    reading = TarLayer(kinds=frozenset({EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK}))
     layers = tuple(
-        PlannedLayer(Descriptor("test", Digest.of(b"%d" % number), 0), TarLayer(), "model") for number in range(len(tables))
+        PlannedLayer(Descriptor("test", Digest.of(b"%d" % number), 0), reading, "model") for number in range(len(tables))
     )
     files = tuple(InlineFile(path, data) for path, data in inline.items())
     return build(Plan("test", layers, files), tables), tuple(part.layer for part in parts.values()), MANIFEST

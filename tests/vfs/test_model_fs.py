@@ -65,6 +65,19 @@ def test_times_are_the_artifacts_own_where_it_keeps_them() -> None:
     assert fs.lookup(1, b"none").mtime_ns == fs.getattr(1).mtime_ns == MTIME_NS
 
 
+def test_a_symbolic_link_says_where_it_leads_and_is_no_file() -> None:
+    forest = Forest()
+    forest.plant(*grow({b"d/a": Part(1, MemoryLayer(b"a"))}, links={b"d/link": b"../d/a"}))
+    fs = ModelFS(forest, Ownership(uid=1000, gid=100, umask=0o077))
+    link = fs.lookup(inode(fs, b"d"), b"link")
+    assert (link.mode, link.size_bytes) == (stat.S_IFLNK | 0o777, 6)
+    assert fs.readlink(link.inode) == b"../d/a"
+    assert refusal(fs.open, link.inode, os.O_RDONLY) == "ELOOP"
+    assert refusal(fs.opendir, link.inode) == refusal(fs.lookup, link.inode, b"x") == "ENOTDIR"
+    assert refusal(fs.readlink, inode(fs, b"d", b"a")) == refusal(fs.readlink, 1) == "EINVAL"
+    assert {name: each.mode for _, name, each in fs.readdir(fs.opendir(inode(fs, b"d")), 2)}[b"link"] == link.mode
+
+
 def test_dot_and_dot_dot_are_names_as_well(fs: ModelFS) -> None:
     deep = inode(fs, b"sub", b"deep")
     assert fs.lookup(deep, b".").inode == deep

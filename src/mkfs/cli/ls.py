@@ -13,7 +13,7 @@ from mkfs.cli.text import printable
 from mkfs.content.artifact import Artifact, open_artifact
 from mkfs.service.opening import opening
 from mkfs.service.settings import SourceSettings
-from mkfs.tree.nodes import File, Node
+from mkfs.tree.nodes import File, Node, Symlink
 from mkfs.units import format_size
 
 SCHEMA_VERSION: Final = 1
@@ -28,6 +28,7 @@ class Row:
     mode: int  # type and permission bits
     size_bytes: int | None
     provisional: bool
+    target: str = ""  # of a symbolic link
 
 
 @click.command("ls")
@@ -48,7 +49,8 @@ def command(*, long: bool, form: str, source: SourceSettings) -> None:
         if long:
             size = "" if row.size_bytes is None else format_size(row.size_bytes)
             click.echo(f"{stat.filemode(row.mode)} {size:>10} {'?' if row.provisional else ' '} ", nl=False)
-        click.echo(printable(row.path) + ("/" if row.size_bytes is None else ""))
+        end = "/" if row.size_bytes is None else f" -> {row.target}" if row.target else ""
+        click.echo(printable(row.path + end))
     if long and any(row.provisional for row in rows):
         click.echo("?: the name and size are what unproven headers say; reading the file proves them", err=True)
 
@@ -66,6 +68,10 @@ async def _list(settings: SourceSettings) -> tuple[str, tuple[str, ...], list[Ro
 
 def _row(artifact: Artifact, path: bytes, node: Node) -> Row:
     text = path.decode("utf-8", "surrogateescape")
+    if isinstance(node, Symlink):
+        return Row(
+            text, stat.S_IFLNK | 0o777, len(node.target), provisional=False, target=node.target.decode("utf-8", "surrogateescape")
+        )
     if isinstance(node, File):
         provisional = node.layer is not None and artifact.layers[node.layer].provisional
         return Row(text, stat.S_IFREG | node.mode & 0o555, node.size_bytes, provisional)
@@ -79,10 +85,11 @@ def _document(reference: str, rows: list[Row]) -> dict[str, object]:
         "entries": [
             {
                 "path": row.path,
-                "type": "directory" if row.size_bytes is None else "file",
+                "type": "directory" if row.size_bytes is None else "symlink" if row.target else "file",
                 "mode": f"{row.mode & 0o7777:04o}",
                 "size_bytes": row.size_bytes,
                 "provisional": row.provisional,
+                **({"target": row.target} if row.target else {}),
             }
             for row in rows
         ],

@@ -6,6 +6,7 @@ goes under the media type of an archive, unless its pusher said otherwise. Layer
 
 from typing import Final
 
+from mkfs.archive.entry import EntryKind
 from mkfs.errors import Unsupported
 from mkfs.formats.annotations import TITLE
 from mkfs.formats.plan import Documents, Need, Plan, PlannedLayer, RawLayer, TarLayer
@@ -16,6 +17,7 @@ from mkfs.oci.manifest import Manifest
 from mkfs.oci.media_types import HELM_CONFIG
 
 UNPACK: Final = "io.deis.oras.content.unpack"
+_KINDS: Final = frozenset({EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK, EntryKind.HARDLINK})
 CONTENT_DIGEST: Final = "io.deis.oras.content.digest"  # of a directory's tar before it was gzipped
 
 
@@ -44,5 +46,5 @@ def titled(layer: Descriptor, title: str, element: str = "files") -> PlannedLaye
     path = title.encode("utf-8")
     if layer.annotations.get(UNPACK) != "true":
         return PlannedLayer(layer, RawLayer(path), element, title, (title,))
-    reading = TarLayer(within=path, compression="gzip", keeps_times=True)
+    reading = TarLayer(within=path, kinds=_KINDS, compression="gzip", keeps_times=True)
     return PlannedLayer(layer, reading, element, title, (title,), Digest.found_in(layer.annotations.get(CONTENT_DIGEST, "")))

@@ -86,6 +86,13 @@ class Operations(pyfuse3.Operations):
         except Exception as error:  # noqa: BLE001 - see the rules above
             raise self._refusal(error) from None
 
+    async def readlink(self, inode: int, ctx: RequestContext) -> bytes:  # noqa: ARG002 - pyfuse3's signature
+        """Where a symbolic link leads."""
+        try:
+            return self._fs.readlink(inode)
+        except Exception as error:  # noqa: BLE001 - see the rules above
+            raise self._refusal(error) from None
+
     async def opendir(self, inode: int, ctx: RequestContext) -> int:  # noqa: ARG002 - pyfuse3's signature
         """A handle for `readdir`."""
         try:

@@ -25,7 +25,7 @@ from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import CHUNK_BYTES, Grid, Segment, grid_of
 from mkfs.proof.tables import check_table
 from mkfs.ranges import ByteRange
-from mkfs.tree.build import NODES_LIMIT
+from mkfs.tree.growing import NODES_LIMIT
 from mkfs.units import MIB
 
 # 32 bytes per MiB of content and some 50 per entry: two TiB of weights, or a million files. A person's machine reads it whole.

@@ -1,4 +1,4 @@
-"""Nodes of a tree: files and directories, by inode number. Values; a tree's nodes never change."""
+"""Nodes of a tree: files, directories and symbolic links, by inode number. Values; a tree's nodes never change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,4 +44,14 @@ class Directory:
     mtime_ns: int | None = None  # as for files
 
 
-Node = File | Directory
+@final
+@dataclass(frozen=True, slots=True)
+class Symlink:
+    """A symbolic link. Whoever follows `target`, which is relative, from the link's directory on never leaves the tree."""
+
+    number: int
+    target: bytes
+    mtime_ns: int | None = None  # as for files
+
+
+Node = File | Directory | Symlink

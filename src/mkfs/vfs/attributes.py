@@ -58,6 +58,10 @@ class Ownership:
         mode = artifact_mode & _READ_EXECUTE | (0o444 if self.shared else 0)
         return stat.S_IFREG | mode & ~self.umask
 
+    def link_mode(self) -> int:
+        """Type and permission bits of a symbolic link: everybody's, as Linux has it; what it leads to has its own."""
+        return stat.S_IFLNK | 0o777
+
     def directory_mode(self, artifact_mode: int) -> int:
         """Type and permission bits of a directory whose artifact says `artifact_mode`."""
         mode = artifact_mode & _READ_EXECUTE | (0o555 if self.shared else 0)

@@ -12,7 +12,7 @@ from typing import Final, final
 
 from mkfs.content.reads import Buffer
 from mkfs.errors import FileSystemError
-from mkfs.tree.nodes import Directory, File, Node
+from mkfs.tree.nodes import Directory, File, Node, Symlink
 from mkfs.units import KIB
 from mkfs.vfs import xattrs
 from mkfs.vfs.attributes import MTIME_NS, Attributes, Ownership
@@ -101,16 +101,25 @@ class ModelFS:
         """Closes a directory. Raises `FileSystemError` EBADF."""
         self._directories.remove(handle)
 
+    def readlink(self, inode: int) -> bytes:
+        """The target of a symbolic link, never one that leads out of the mount. Raises `FileSystemError`: EINVAL, ESTALE."""
+        _, node = self._forest.locate(inode)
+        if not isinstance(node, Symlink):
+            raise FileSystemError(errno.EINVAL, f"inode {inode} is no symbolic link")
+        return node.target
+
     def open(self, inode: int, flags: int) -> int:
         """A handle on a file. `flags` are those of the system call.
 
-        Raises `FileSystemError`: EISDIR, ESTALE, and EROFS where `flags` ask for writing.
+        Raises `FileSystemError`: EISDIR, ELOOP, ESTALE, and EROFS where `flags` ask for writing.
         """
         planted, node = self._forest.locate(inode)
         if flags & _WRITING:
             raise FileSystemError(errno.EROFS, "a mounted model is read-only")
         if isinstance(node, Directory):
             raise FileSystemError(errno.EISDIR, f"inode {inode} is a directory")
+        if isinstance(node, Symlink):
+            raise FileSystemError(errno.ELOOP, f"inode {inode} is a symbolic link")
         return self._files.add(content_of(node, planted.layers))
 
     def read_now(self, handle: int, offset: int, length: int) -> Buffer | None:
@@ -164,7 +173,7 @@ class ModelFS:
 
     def _directory(self, inode: int) -> tuple[Planted, Directory]:
         planted, node = self._forest.locate(inode)
-        if isinstance(node, File):
+        if not isinstance(node, Directory):
             raise FileSystemError(errno.ENOTDIR, f"inode {inode} is no directory")
         return planted, node
 
@@ -173,6 +182,8 @@ class ModelFS:
         mtime_ns = node.mtime_ns or MTIME_NS
         if isinstance(node, File):
             return Attributes(inode, owner.file_mode(node.mode), node.size_bytes, owner.uid, owner.gid, mtime_ns=mtime_ns)
+        if isinstance(node, Symlink):
+            return Attributes(inode, owner.link_mode(), len(node.target), owner.uid, owner.gid, mtime_ns=mtime_ns)
         return Attributes(inode, owner.directory_mode(node.mode), 0, owner.uid, owner.gid, mtime_ns=mtime_ns)
 
 
