@@ -2,7 +2,7 @@
 
 import pytest
 
-from mkfs.testing.producers import Made, modelpacks
+from mkfs.testing.producers import Made, docker, modelpacks, ollama
 from mkfs.testing.producers.old_kit import kit_before_0_5
 from mkfs.tree.nodes import File
 from tests.support import golden
@@ -52,6 +52,13 @@ MADE = {
     "RFC option 2, config as archive": modelpacks.rfc_config_archive(MODEL, archive=True),
     "RFC option 2, config as JSON": modelpacks.rfc_config_archive(MODEL, archive=False),
     "RFC, config of an image": modelpacks.rfc_image_config(MODEL),
+    "Docker, a layer per file": docker.layer_per_file({**MODEL, "chat.jinja": b"{{ x }}"}),
+    "Docker by type, one GGUF": docker.by_type([b"GGUF"], "gguf.v3", {"config.json": b"{}"}, {"sub/a.txt": b"a"}),
+    "Docker by type, shards": docker.by_type([b"1", b"2"], "safetensors", {}, {}),
+    "Ollama by role": ollama.by_role(),
+    "Ollama by name": ollama.by_name(
+        {"text_encoder/model.embed_tokens.weight": b"t", "config.json": b"{}", "vae/conv.weight": b"v"}
+    ),
 }
 
 

@@ -111,9 +111,16 @@ def test_a_subject_and_the_same_layer_twice_are_kept() -> None:
 
 
 def test_what_nobody_asks_for_is_ignored() -> None:
-    found = decode_manifest(manifest(x=1, layers=[descriptor(urls=["http://169.254.169.254/"], platform={}, name="n")]))
+    found = decode_manifest(manifest(x=1, layers=[descriptor(urls=["http://169.254.169.254/"], y={})]))
     assert isinstance(found, Manifest)
     assert found.layers == (Descriptor("application/x", DIGEST, 2),)
+
+
+def test_fields_that_some_format_asks_for_are_kept_as_they_are() -> None:
+    others = {"platform": {"os": 7}, "modelMetadata": {"size": 70_000_000_000}, "name": "n"}
+    found = decode_manifest(index(manifests=[descriptor(**others), descriptor(name=None)]))
+    assert isinstance(found, Index)
+    assert [entry.others for entry in found.manifests] == [others, {}]
 
 
 @pytest.mark.parametrize(

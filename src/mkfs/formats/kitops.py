@@ -34,11 +34,8 @@ def recognises(manifest: Manifest) -> bool:
 
 def plan(documents: Documents) -> Plan | Need:
     """Needs the config. See `formats.Format`."""
-    config = documents.manifest.config
-    if config.size_bytes > KITFILE_LIMIT_BYTES:
-        raise BadDocument(f"Kitfile: too large (got {config.size_bytes} bytes, expected at most {KITFILE_LIMIT_BYTES})")
-    data = documents.blobs.get(config.digest, config.data)
-    return Need(config) if data is None else plan_kitfile(read_kitfile(data), documents.manifest, "KitOps ModelKit")
+    data = documents.read(documents.manifest.config, KITFILE_LIMIT_BYTES, "Kitfile")
+    return data if isinstance(data, Need) else plan_kitfile(read_kitfile(data), documents.manifest, "KitOps ModelKit")
 
 
 def plan_kitfile(kitfile: Kitfile, manifest: Manifest, format_name: str) -> Plan:

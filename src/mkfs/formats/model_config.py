@@ -69,11 +69,11 @@ def find_config(documents: Documents) -> ModelConfig | Need:
     manifest = documents.manifest
     config = manifest.config
     if config.media_type != media_types.OCI_EMPTY:
-        data = _blob(documents, config)
+        data = documents.read(config, CONFIG_LIMIT_BYTES, "config")
         return data if isinstance(data, Need) else _read(_inside(data, config, "config"), "config")
     for number, layer in enumerate(manifest.layers):
         if _may_be_config(layer):
-            data = _blob(documents, layer)
+            data = documents.read(layer, CONFIG_LIMIT_BYTES, "config")
             if isinstance(data, Need):
                 return data
             found = _in_layer(data, layer, f"layer {number + 1}")
@@ -97,13 +97,6 @@ def _in_layer(data: bytes, layer: Descriptor, origin: str) -> ModelConfig | None
     except BadDocument:
         return None
     return _read(document, origin) if any(section in document for section in _SECTIONS) else None
-
-
-def _blob(documents: Documents, blob: Descriptor) -> bytes | Need:
-    if blob.size_bytes > CONFIG_LIMIT_BYTES:
-        raise BadDocument(f"config: too large (got {blob.size_bytes} bytes, expected at most {CONFIG_LIMIT_BYTES})")
-    data = documents.blobs.get(blob.digest, blob.data)
-    return Need(blob) if data is None else data
 
 
 def _inside(data: bytes, blob: Descriptor, what: str) -> Json:

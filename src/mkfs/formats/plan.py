@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, final
 
 from mkfs.archive.entry import EntryKind
+from mkfs.errors import BadDocument
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.oci.manifest import Manifest
@@ -19,6 +20,13 @@ class Documents:
 
     manifest: Manifest
     blobs: Mapping[Digest, bytes] = field(default_factory=dict, hash=False)
+
+    def read(self, blob: Descriptor, limit_bytes: int, what: str) -> "bytes | Need":
+        """The bytes of a small blob, or that they are needed. Raises `BadDocument` for one too large to be `what`."""
+        if blob.size_bytes > limit_bytes:
+            raise BadDocument(f"{what}: too large (got {blob.size_bytes} bytes, expected at most {limit_bytes})")
+        data = self.blobs.get(blob.digest, blob.data)
+        return Need(blob) if data is None else data
 
 
 @final

@@ -6,7 +6,7 @@ from mkfs.errors import Unsupported
 from mkfs.oci import media_types
 from mkfs.oci.manifest import Manifest
 
-_HINT: Final = "this version shows KitOps ModelKits"
+_HINT: Final = "mkfs shows ModelKits, ModelPacks, models of Docker and Ollama, files pushed by ORAS, and images with /models"
 _IMAGE_CONFIGS: Final = frozenset({media_types.OCI_IMAGE_CONFIG, media_types.DOCKER_IMAGE_CONFIG})
 
 
@@ -17,13 +17,8 @@ def refusal(manifest: Manifest) -> Unsupported:
 
 def _kind(manifest: Manifest) -> str:
     config = manifest.config.media_type
-    layers = [layer.media_type for layer in manifest.layers]
     if config == media_types.HELM_CONFIG:
         return "a Helm chart: it holds no model"
-    if config.startswith(media_types.DOCKER_MODEL_CONFIG_PREFIX):
-        return f"a Docker model ({config})"
-    if any(layer.startswith(media_types.OLLAMA_LAYER_PREFIX) for layer in layers):  # before images: it borrows their config type
-        return "an Ollama model"
     if config in _IMAGE_CONFIGS:
         return "a container image: it is no model artifact"
     return f"an artifact of unknown type ({ascii(manifest.artifact_type)[1:-1] or config})"

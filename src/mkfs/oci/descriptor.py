@@ -14,7 +14,11 @@ from mkfs.oci.digest import Digest
 @final
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """Media type, digest and exact size of some bytes. A descriptor is believed only where digest **and** size fit."""
+    """Media type, digest and exact size of some bytes. A descriptor is believed only where digest **and** size fit.
+
+    `others` are fields of an entry of an index or of a producer's own, as decoded: `platform`, `modelMetadata` (labels of a `kit`
+    index), `name` (Ollama). Not checked.
+    """
 
     media_type: str
     digest: Digest
@@ -22,3 +26,4 @@ class Descriptor:
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     artifact_type: str = ""
     data: bytes | None = field(default=None, repr=False)
+    others: Mapping[str, object] = field(default_factory=dict, hash=False)

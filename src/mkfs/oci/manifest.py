@@ -20,6 +20,7 @@ from mkfs.units import MIB
 
 MANIFEST_LIMIT_BYTES: Final = 4 * MIB  # distribution-spec: registries should accept manifests of at least 4 MB; clients cap there
 SIZE_LIMIT_BYTES: Final = 2**63  # exclusive: image-spec sizes are int64
+_OTHERS: Final = ("platform", "modelMetadata", "name")  # fields of descriptors that some format asks for
 _SCHEMA_VERSION: Final = 2  # of OCI documents and of Docker's; 1 was signed and is gone
 _MEDIA_TYPE_LIMIT: Final = 255  # characters: RFC 6838 allows 127 on each side of the slash
 
@@ -167,7 +168,8 @@ def _descriptor(value: object, at: str) -> Descriptor:
     if not media_type:
         raise BadDocument(f"manifest: {at} has no mediaType")
     data = None if value.get("data") is None else _embedded(fields.text("data"), digest, size_bytes, at)
-    return Descriptor(media_type, digest, size_bytes, fields.annotations(), fields.media_type("artifactType"), data)
+    others = {key: value[key] for key in _OTHERS if value.get(key) is not None}
+    return Descriptor(media_type, digest, size_bytes, fields.annotations(), fields.media_type("artifactType"), data, others)
 
 
 def _embedded(text: str, digest: Digest, size_bytes: int, at: str) -> bytes:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import final
 
 from mkfs.archive.entry import EntryKind
+from mkfs.formats.go_json import go_json
 from mkfs.oci.digest import Digest
 from mkfs.oci.media_types import OCI_MANIFEST
 from mkfs.testing.bodies import BlobBody, MemoryBody
-from mkfs.testing.kit_documents import to_json
 from mkfs.testing.tars import END, header, padding
 
 
@@ -67,7 +67,7 @@ def artifact(
     document |= {"config": config.descriptor(), "layers": [layer.descriptor() for layer in layers]}
     if annotations:
         document["annotations"] = dict(annotations)
-    return Artifact(to_json(document), {part.digest: MemoryBody(part.data) for part in (config, *layers)})
+    return Artifact(go_json(document), {part.digest: MemoryBody(part.data) for part in (config, *layers)})
 
 
 def tar(members: Mapping[str, bytes | None], *, mode: int = 0o644, directory_mode: int = 0o755) -> bytes:

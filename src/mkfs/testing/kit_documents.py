@@ -1,10 +1,10 @@
 """Config and manifest of a ModelKit, byte for byte as kit 1.11 marshals them; with raw layers as kit does since 2026."""
 
-import json
 import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from mkfs.formats.go_json import go_json
 from mkfs.oci.digest import Digest
 from mkfs.oci.media_types import KITOPS_CONFIG, KITOPS_LAYER_PREFIX, KITOPS_MANIFEST, OCI_MANIFEST
 from mkfs.testing.kit_layers import Layer
@@ -46,7 +46,7 @@ def config(package: Mapping[str, object], layers: Sequence[Layer]) -> bytes:
     if models or parts:
         model = {**(models or [{}])[0], **({"parts": parts} if parts else {})}
         document["model"] = _ordered(model, ELEMENTS["model"].fields)
-    return to_json(document | entries)
+    return go_json(document | entries)
 
 
 def manifest(config_bytes: bytes, layers: Sequence[Layer]) -> bytes:
@@ -63,7 +63,7 @@ def manifest(config_bytes: bytes, layers: Sequence[Layer]) -> bytes:
         "layers": [_descriptor(layer) for layer in layers] or None,
         "annotations": annotations,
     }
-    return to_json(document)
+    return go_json(document)
 
 
 def _descriptor(layer: Layer) -> dict[str, object]:
@@ -72,7 +72,7 @@ def _descriptor(layer: Layer) -> dict[str, object]:
     if wanted.element == "prompts":
         annotations["ml.kitops.modelkit.layer-subtype"] = "prompt"
     if wanted.raw:
-        annotations["org.cncf.model.file.metadata+json"] = to_json(_file_metadata(layer)).decode()
+        annotations["org.cncf.model.file.metadata+json"] = go_json(_file_metadata(layer)).decode()
     form = ("raw" if wanted.raw else "tar") + (f"+{layer.compression}" if layer.compression else "")
     return {
         "mediaType": f"{KITOPS_LAYER_PREFIX}{ELEMENTS[wanted.element].kind}.v1.{form}",
@@ -97,11 +97,3 @@ def _file_metadata(layer: Layer) -> dict[str, object]:
 
 def _ordered(values: Mapping[str, object], order: Sequence[str]) -> dict[str, object]:
     return {key: values[key] for key in order if key in values}
-
-
-def to_json(document: object) -> bytes:
-    """Compact, with the characters escaped that Go's encoder escapes for the sake of HTML."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text.encode()

@@ -5,9 +5,9 @@ import posixpath
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
+from mkfs.formats.go_json import go_json
 from mkfs.oci.media_types import OCI_EMPTY, OCI_IMAGE_CONFIG
 from mkfs.testing.artifacts import Part, artifact, tar
-from mkfs.testing.kit_documents import to_json
 from mkfs.testing.kit_layers import gzipped
 from mkfs.testing.producers import Files, Made
 
@@ -34,7 +34,7 @@ def model_config(files: Files, prefix: Prefix = "cncf", diff_ids: list[str] | No
         "modelfs": {"type": "layers", key: diff_ids},
         "config": {"architecture": "transformer", **fields},
     }
-    return Part(f"application/vnd.{prefix}.model.config.v1+json", to_json(document))
+    return Part(f"application/vnd.{prefix}.model.config.v1+json", go_json(document))
 
 
 def modctl(files: Files, *, prefix: Prefix = "cncf", raw: bool = True, mode: int = 0o640) -> Made:
@@ -101,7 +101,7 @@ def rfc_image_config(files: Files) -> Made:
     layers = [Part("application/vnd.cnai.model.layer.v1.tar+gzip", gzipped(tar({path: data}))) for path, data in files.items()]
     ids = [str(Part("", tar({path: data})).digest) for path, data in files.items()]
     config = Part(
-        OCI_IMAGE_CONFIG, to_json({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": ids}})
+        OCI_IMAGE_CONFIG, go_json({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": ids}})
     )
     return Made(artifact(config, layers, artifact_type="application/vnd.cnai.model.manifest.v1+json"), files)
 

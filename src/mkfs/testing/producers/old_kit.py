@@ -4,9 +4,10 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from mkfs.formats.go_json import go_json
 from mkfs.oci.media_types import KITOPS_CONFIG, KITOPS_LAYER_PREFIX
 from mkfs.testing.artifacts import Part, artifact, tar
-from mkfs.testing.kit_documents import ELEMENTS, to_json
+from mkfs.testing.kit_documents import ELEMENTS
 from mkfs.testing.kit_layers import gzipped
 from mkfs.testing.producers import Files, Made
 
@@ -30,7 +31,7 @@ def kit_before_0_5(files: Files, entries: Sequence[tuple[str, str]], *, compress
         media_type = f"{KITOPS_LAYER_PREFIX}{ELEMENTS[element].kind}.v1.tar"
         layers.append(Part(f"{media_type}+gzip", gzipped(data)) if compressed else Part(media_type, data))
         written |= content
-    return Made(artifact(Part(KITOPS_CONFIG, to_json(config)), layers), written)
+    return Made(artifact(Part(KITOPS_CONFIG, go_json(config)), layers), written)
 
 
 def _below(files: Files, path: str) -> Iterator[tuple[str, bytes]]:
