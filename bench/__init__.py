@@ -2,6 +2,7 @@
 
 - `startup`: from the `mount` command to a readable directory
 - `cold`: the first read of a kit, beside `oras pull` of the same bytes
+- `copy`: `cp -a` of all of it out of a new mount, beside the same
 - `again`: the second read, from the kernel's page cache, and the first one of a new mount with a warm cache
 - `first_byte`: the first KiB of a large layer, with and without a chunk index, on loopback and on a link, beside curl
 - `index`: what random reads take from the registry, how large a chunk index is, and the memory it takes to make one

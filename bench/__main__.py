@@ -5,12 +5,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
-from bench import again, cold, first_byte, index, startup
+from bench import again, cold, copy, first_byte, index, startup
 from bench.machine import description
 from bench.memory import AsItIs, steady
 from bench.report import Answer
@@ -26,6 +28,7 @@ class _Program(Protocol):
 _QUESTIONS: Final[dict[str, _Program]] = {
     "startup": startup.measure,
     "cold": cold.measure,
+    "copy": copy.measure,
     "again": again.measure,
     "first_byte": first_byte.measure,
     "index": index.measure,
@@ -47,11 +50,11 @@ def main() -> None:
             for name, words in machine.items():
                 print(f"{name:<9} {words}")
             print(f"{'rounds':<9} {given.rounds}, turn by turn{', memory held steady' if given.steady else ''}", flush=True)
-            answers = {}
-            for question in given.questions or _QUESTIONS:
-                answer = _QUESTIONS[question](stage, rounds=given.rounds, size_bytes=given.size)
-                print(f"\n{answer.text()}", flush=True)
-                answers[question] = answer.as_json()
+            questions = {
+                name: partial(_QUESTIONS[name], stage, rounds=given.rounds, size_bytes=given.size)
+                for name in given.questions or _QUESTIONS
+            }
+            answers, failed = ask(questions)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     if given.json:
@@ -59,6 +62,26 @@ def main() -> None:
             json.dumps({"machine": machine, "rounds": given.rounds, "steady": given.steady, "questions": answers}, indent=2) + "\n",
             "utf-8",
         )
+    if failed:
+        sys.exit(f"bench: no answer to {', '.join(failed)}")
+
+
+def ask(questions: Mapping[str, Callable[[], Answer]]) -> tuple[dict[str, object], list[str]]:
+    """Asks all questions and prints the answers. What is to be kept of each, and which failed: one that fails stops no other."""
+    answers: dict[str, object] = {}
+    failed = []
+    for name, measure in questions.items():
+        try:
+            answer = measure()
+        except Exception as error:  # noqa: BLE001 - whatever it was: said, kept, and the run fails in the end
+            print(f"\n== {name}: FAILED: {error}", flush=True)
+            traceback.print_exc()
+            answers[name] = {"failed": str(error)}
+            failed.append(name)
+        else:
+            print(f"\n{answer.text()}", flush=True)
+            answers[name] = answer.as_json()
+    return answers, failed
 
 
 class _Arguments(argparse.Namespace):

@@ -7,7 +7,7 @@ from bench.payload import Payload, push_payload
 from bench.processes import anonymous_memory
 from bench.reading import files_below, read_all, sums
 from bench.report import Answer, Row
-from bench.scene import Scene
+from bench.scene import Failed, Scene
 from mkfs.units import GIB, MIB, format_size
 
 _RATIO: Final = 1.5
@@ -76,7 +76,7 @@ class _Ours:
                 seconds = perf_counter() - started
             used = mounted.cpu().since(before)
         if count < payload.size_bytes:
-            raise AssertionError(f"{count} bytes came, expected {payload.size_bytes} and more")
+            raise Failed(f"{count} bytes came, expected {payload.size_bytes} and more")
         gibs = payload.size_bytes / GIB
         self.total.append(mounted.seconds + seconds)
         self.mount.append(mounted.seconds)
@@ -107,7 +107,7 @@ class _Theirs:
         seconds = perf_counter() - started
         scene.clear_pulled()
         if count != payload.size_bytes:
-            raise AssertionError(f"{count} bytes came, expected {payload.size_bytes}")
+            raise Failed(f"{count} bytes came, expected {payload.size_bytes}")
         gibs = payload.size_bytes / GIB
         self.total.append(pulled.seconds + seconds)
         self.pull.append(pulled.seconds)
@@ -125,4 +125,4 @@ def _check(scene: Scene, payload: Payload) -> None:
     scene.clear_pulled()
     for found in (read, pulled):
         if found != payload.sums:
-            raise AssertionError(f"wrong bytes: {found.items() ^ payload.sums.items()}")
+            raise Failed(f"wrong bytes: {found.items() ^ payload.sums.items()}")

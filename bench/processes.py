@@ -1,4 +1,4 @@
-"""What /proc says of a process: the CPU it used, and the private memory it holds while something runs."""
+"""What /proc says of a process: the CPU it used, the bytes it wrote, and the private memory it holds while something runs."""
 
 import os
 import re
@@ -12,6 +12,7 @@ from typing import Final, final
 from mkfs.units import KIB
 
 _SAMPLE_SECONDS: Final = 0.02
+_WRITTEN: Final = re.compile(rb"^wchar: ([0-9]+)$", re.MULTILINE)
 _ANONYMOUS: Final = re.compile(rb"^RssAnon:\s+([0-9]+) kB$", re.MULTILINE)
 
 
@@ -38,6 +39,14 @@ class Cpu:
     def seconds(self) -> float:
         """Both."""
         return self.user + self.system
+
+
+def written_bytes(pid: int) -> int:
+    """What the process has written so far, to sockets and files alike (/proc/PID/io, wchar: proc_pid_io(5))."""
+    found = _WRITTEN.search(Path(f"/proc/{pid}/io").read_bytes())
+    if found is None:
+        raise ValueError(f"/proc/{pid}/io has no wchar")
+    return int(found[1])
 
 
 @final

@@ -1,5 +1,6 @@
 """Reading as `cat` does: file after file, large reads one after another, to nowhere."""
 
+import mmap
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,6 +10,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final
 
+from mkfs.cache.files import OpenFile
+from mkfs.cache.page_cache import PageCache
 from mkfs.units import MIB
 
 READ_BYTES: Final = 16 * MIB
@@ -42,9 +45,21 @@ def read_opened(files: Iterable[FileIO]) -> float:
     buffer = bytearray(READ_BYTES)
     started = perf_counter()
     for file in files:
+        file.seek(0)
         while file.readinto(buffer):
             pass
     return perf_counter() - started
+
+
+def missing_pages(files: Iterable[FileIO]) -> int:
+    """How many pages of these files the page cache does not hold (cachestat(2), Linux 6.5). Reads none of them."""
+    page_cache = PageCache(cachestat=True)
+    missing = 0
+    for file in files:
+        size_bytes = os.fstat(file.fileno()).st_size
+        there = page_cache.count(OpenFile(os.dup(file.fileno())), 0, size_bytes) if size_bytes else 0
+        missing += -(-size_bytes // mmap.PAGESIZE) - there
+    return missing
 
 
 def sums(root: Path) -> dict[str, str]:

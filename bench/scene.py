@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Final, final
 
 from bench.memory import Ground
-from bench.processes import Cpu, children_with
+from bench.processes import Cpu, children_with, written_bytes
 from bench.reading import files_below, read_all
 from tests.support.docker_registry import DockerRegistry, running
 from tests.support.mounting import Mount, Ran, Shell
@@ -27,6 +27,10 @@ _INSTALLED_BY: Final = {
     "curl": "apt-get install curl",
     "oras": "scripts/install-oras",
 }
+
+
+class Failed(Exception):
+    """A measurement that cannot be made. The other questions are asked all the same."""
 
 
 def program(name: str) -> Path:
@@ -96,6 +100,10 @@ class Scene:
         """What the registry used so far."""
         return Cpu.of(self.registry_pid)
 
+    def registry_sent_bytes(self) -> int:
+        """What the registry wrote so far: what it sent, heads of answers included, as it logs next to nothing."""
+        return written_bytes(self.registry_pid)
+
     def new_mountpoint(self) -> Path:
         """An empty directory."""
         with suppress(FileNotFoundError):
@@ -152,4 +160,4 @@ def scene(parent: Path | None, ground: Ground) -> Iterator[Scene]:
 
 def _insist(ran: Ran, names: list[str]) -> None:
     if ran.exit_code or not names:
-        raise SystemExit(f"bench: the mount failed (exit code {ran.exit_code})\n{ran.stderr}")
+        raise Failed(f"the mount failed (exit code {ran.exit_code})\n{ran.stderr}")

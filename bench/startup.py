@@ -8,7 +8,7 @@ from typing import Final
 from bench.payload import twenty_layers
 from bench.reading import files_below, read_all
 from bench.report import Answer, Row
-from bench.scene import Scene
+from bench.scene import Failed, Scene
 from mkfs.testing.kits import Kit
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import serve
@@ -85,6 +85,6 @@ def _waves(scene: Scene, registry: MemoryRegistry, reference: str) -> int:
         finally:
             process.kill()
     if process.returncode:
-        raise SystemExit(f"bench: the mount failed (exit code {process.returncode})\n{stderr}")
+        raise Failed(f"the mount failed (exit code {process.returncode})\n{stderr}")
     scene.shell.run("umount", scene.mountpoint)
     return len(found)
