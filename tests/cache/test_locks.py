@@ -168,12 +168,28 @@ def test_where_there_are_no_locks_everybody_may_fetch(cache: Cache, monkeypatch:
 
 
 def test_where_the_lock_cannot_be_made_everybody_may_fetch(cache: Cache, root: Path) -> None:
-    (root / "locks" / "sha256").mkdir(mode=0o700)
-    (root / "locks" / "sha256" / MIXED.digest.hex).symlink_to("/nowhere")
+    (root / "locks" / "sha256").symlink_to(root / "staging")
     lock = cache.lock(MIXED.digest)
     assert lock.try_chunk(5)
     lock.bump(5)
     assert lock.progress(5) == 0
+
+
+@pytest.mark.parametrize("garbage", ["link", "directory", "fifo"])
+def test_garbage_in_its_place_makes_way_for_a_lock_that_excludes(cache: Cache, root: Path, start: Start, garbage: str) -> None:
+    place = root / "locks" / "sha256" / MIXED.digest.hex
+    place.parent.mkdir(mode=0o700)
+    match garbage:
+        case "link":
+            place.symlink_to(root / "version")
+        case "directory":
+            (place / "deep").mkdir(parents=True)
+        case "fifo":
+            os.mkfifo(place)
+    lock = cache.lock(MIXED.digest)
+    assert lock.try_chunk(5)
+    assert start().ask("lock_chunk 5") == "False"
+    assert (root / "version").read_bytes() == b"mkfs cache 2\n"
 
 
 def test_a_disk_too_full_to_show_progress_is_no_error(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:

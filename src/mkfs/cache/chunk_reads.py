@@ -103,11 +103,10 @@ class ChunkReads:
         """
         self._note_use()
         file, offset = self._index.grid.place(number)
-        if self._mended is None:
-            self._files.open(file).write(data, offset)
-        else:
-            self._mended.make(file)
-            self._mended.open(file).write(data, offset)
+        files = self._mended or self._files
+        files.make(file)  # in a layer that is mended it may be the first chunk of this file, elsewhere somebody may have hurt it
+        files.open(file).write(data, offset)
+        if files is self._mended:
             self._moved.add(number)  # before it is trusted: what is trusted may be answered from there unseen
         self.trust(number)
         if self._shared.abilities.page_cache is None or self._inner(offset, len(data)) != (offset, offset + len(data)):

@@ -93,7 +93,11 @@ def bury(name: str, parent: OpenFile, staging: OpenFile, only: os.stat_result | 
     try:
         if only is not None and not stands(name, parent, only):
             return False
-        os.rename(name, grave, src_dir_fd=parent.fd, dst_dir_fd=staging.fd)
+        try:
+            os.rename(name, grave, src_dir_fd=parent.fd, dst_dir_fd=staging.fd)
+        except PermissionError:  # a directory that we may not write, which moving it does
+            os.chmod(name, DIRECTORY_MODE, dir_fd=parent.fd)
+            os.rename(name, grave, src_dir_fd=parent.fd, dst_dir_fd=staging.fd)
     except FileNotFoundError:
         return False
     remove(grave, staging)

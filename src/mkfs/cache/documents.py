@@ -1,11 +1,10 @@
 """Small documents by digest: manifests, configs, small blobs. Hashed on every read; keeping them is a favour, no duty."""
 
 import logging
-import os
 from typing import Final, final
 
-from mkfs.cache.files import is_not_ours, is_our_file, read_whole, remove
-from mkfs.cache.layout import put
+from mkfs.cache.files import is_not_ours, read_whole, remove
+from mkfs.cache.layout import Place, put
 from mkfs.cache.pins import mark_file
 from mkfs.cache.shared import Report, Shared
 from mkfs.errors import CacheUnusable, Mismatch
@@ -65,7 +64,7 @@ class Documents:
             return
         try:
             place = layout.document(proven.digest)
-            if _is_there(place.name, place.directory.fd, len(proven.data)):
+            if self._is_there(place, proven):
                 return
             self._shared.room.require(len(proven.data), 1, f"document {proven.digest} in {layout.path}")
             put(proven.data, place, layout.staging)
@@ -74,10 +73,17 @@ class Documents:
         except OSError as error:
             logger.warning("cannot keep document %s in the cache: %s", proven.digest, error)
 
-
-def _is_there(name: str, directory_fd: int, size_bytes: int) -> bool:
-    """Whether a file of that size is there; if its bytes are wrong, the next `get` finds out."""
-    try:
-        return is_our_file(os.stat(name, dir_fd=directory_fd, follow_symlinks=False), size_bytes)
-    except FileNotFoundError:
+    def _is_there(self, place: Place, proven: Proven) -> bool:
+        """Whether it is kept already, and right. Raises `OSError`."""
+        try:
+            if read_whole(place.name, place.directory, len(proven.data)) == proven.data:
+                return True
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if not is_not_ours(error):
+                raise
+        self._shared.counters.add(damaged=1)
+        logger.info("document %s in the cache was damaged and is replaced", proven.digest)
+        remove(place.name, place.directory)
         return False

@@ -68,9 +68,29 @@ def open_to_write(name: str, parent: OpenFile) -> OpenFile:
     return OpenFile(os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent.fd))
 
 
+def made_anyway(name: str, parent: OpenFile) -> OpenFile:
+    """The file `name`, for reading and writing; made (0600) where it is missing, and where something stands that is no file of
+    ours. Never truncated.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        file = OpenFile(os.open(name, flags, FILE_MODE, dir_fd=parent.fd))
+        if _is_ours(os.fstat(file.fd)):
+            return file
+    except OSError as error:
+        if not is_not_ours(error):
+            raise
+    remove(name, parent)
+    return OpenFile(os.open(name, flags, FILE_MODE, dir_fd=parent.fd))
+
+
 def is_our_file(status: os.stat_result, size_bytes: int) -> bool:
     """Whether `status` is that of a regular file of ours with exactly `size_bytes`."""
-    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_size == size_bytes
+    return _is_ours(status) and status.st_size == size_bytes
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def is_not_ours(error: OSError) -> bool:
@@ -103,4 +123,6 @@ def remove(name: str, parent: OpenFile) -> None:
     except FileNotFoundError:
         pass
     except (IsADirectoryError, PermissionError):  # Linux says EISDIR, POSIX EPERM
+        with suppress(OSError):
+            os.chmod(name, DIRECTORY_MODE, dir_fd=parent.fd)  # it may be one that we must not list
         shutil.rmtree(name, ignore_errors=True, dir_fd=parent.fd)

@@ -27,7 +27,7 @@ import time
 import weakref
 from typing import Final, final
 
-from mkfs.cache.files import FILE_MODE, OpenFile
+from mkfs.cache.files import OpenFile, made_anyway
 from mkfs.cache.layout import Layout
 from mkfs.oci.digest import Digest
 
@@ -192,8 +192,7 @@ class Locks:
     def _open(self, digest: Digest) -> OpenFile | None:
         try:
             place = self._layout.lock(digest)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-            return OpenFile(os.open(place.name, flags, FILE_MODE, dir_fd=place.directory.fd))
+            return made_anyway(place.name, place.directory)
         except OSError as error:
             logger.info("layer %s cannot be locked, other processes may fetch the same bytes: %s", digest, error)
             return None

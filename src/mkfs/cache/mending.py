@@ -13,7 +13,7 @@ Who has the published layer open reads on through the same directory, and by its
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from mkfs.cache.claims import stands
 from mkfs.cache.files import open_directory
@@ -23,7 +23,6 @@ from mkfs.cache.ledger import NAME, mending_ledger
 from mkfs.cache.partial import remove_partial
 from mkfs.cache.shared import Shared
 from mkfs.proof.chunk_index import ChunkIndex
-from mkfs.proof.grid import Grid
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +45,6 @@ def unpublish(shared: Shared, index: ChunkIndex, identity: os.stat_result, missi
         return False
     logger.info("layer %s is damaged: what is wrong of it is fetched again", digest)
     return True
-
-
-def chunks_of(grid: Grid, files: Mapping[int, str]) -> list[int]:
-    """The numbers of the chunks that stored `files` hold."""
-    return [number for number in range(grid.count) if grid.place(number)[0] in files] if files else []
 
 
 def _keep_this_index(shared: Shared, index: ChunkIndex) -> None:

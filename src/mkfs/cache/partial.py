@@ -23,7 +23,7 @@ from mkfs.cache.ledger import NAME, Ledger, empty_ledger
 from mkfs.cache.pins import grip, pin
 from mkfs.cache.shared import Report, Shared
 from mkfs.cache.space import unusable
-from mkfs.cache.stored_file import bad_files, stored_name
+from mkfs.cache.stored_file import bad_files, chunks_of, make_hole, stored_name
 from mkfs.errors import CacheUnusable, IntegrityError, MkfsError
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.ranges import ByteRange
@@ -65,7 +65,8 @@ class PartialLayer:
     def open(cls, shared: Shared, index: ChunkIndex) -> Self:
         """What is stored of the layer of `index`, made where there is nothing. Blocks.
 
-        What stands in its place and is damaged or of another index is removed. Raises `CacheUnusable`, for want of room, too.
+        What stands in its place and is of another index is removed, and what of it is damaged is missing. Raises `CacheUnusable`,
+        for want of room, too.
         """
         where = f"layer {index.layer} in {shared.layout.path}"
         try:
@@ -99,8 +100,8 @@ class PartialLayer:
             if not stands(place.name, place.directory, os.fstat(directory.fd)):  # it went before there was a pin
                 return None
             ledger = Ledger.open(directory, index)
-            if not ledger.mending and (bad := bad_files(directory, index.grid)):
-                raise IntegrityError(next(iter(bad.values())))
+            if not ledger.mending:
+                _heal(shared, index, directory, ledger, report)
             return cls(shared, index, directory, ledger)
         except BlockingIOError:  # somebody is taking it away: we help
             pass
@@ -122,8 +123,7 @@ class PartialLayer:
         claim = claim_directory(staging)
         try:
             for file, size_bytes in index.grid.file_sizes.items():
-                hole = create(stored_name(file), claim.file)
-                os.ftruncate(hole.fd, size_bytes)
+                make_hole(stored_name(file), claim.file, size_bytes)
             write_at(create(NAME, claim.file), empty_ledger(index), 0)
             pin(claim.file)  # before it appears, so that nobody finds it without
             os.rename(claim.name, place.name, src_dir_fd=staging.fd, dst_dir_fd=place.directory.fd)
@@ -207,6 +207,19 @@ class PartialLayer:
         """Lets go of files and pin. Calls under way in other threads end well, later ones raise `CacheUnusable`. Twice is fine."""
         self._reads.close()
         self._pin = None
+
+
+def _heal(shared: Shared, index: ChunkIndex, directory: OpenFile, ledger: Ledger, report: Report | None) -> None:
+    """Makes holes of the stored files that are not what they should be, and notes their chunks as missing. Raises `OSError`."""
+    bad = bad_files(directory, index.grid)
+    for number in chunks_of(index.grid, bad):
+        ledger.set(number, stored=False)
+    for file, what in bad.items():
+        make_hole(stored_name(file), directory, index.grid.file_sizes[file])
+        shared.counters.add(damaged=1)
+        if report is not None:
+            report(what)
+        logger.info("stored chunks of layer %s are lost and will be fetched again: %s", index.layer, what)
 
 
 def remove_partial(shared: Shared, index: ChunkIndex) -> None:

@@ -96,7 +96,7 @@ def _steps(shared: Shared) -> Iterator[Step]:
             case Kind.DOCUMENT:
                 yield _document(shared, documents, item)
     for kind, directory in (("grants", shared.layout.grants), ("resolutions", shared.layout.resolutions)):
-        yield from _records(kind, directory)
+        yield from _records(shared, kind, directory)
 
 
 def scrub(shared: Shared) -> Iterator[Step] | None:
@@ -189,13 +189,14 @@ def _document(shared: Shared, documents: Documents, item: Item) -> Step:
         size_bytes = os.stat(place.name, dir_fd=place.directory.fd, follow_symlinks=False).st_size
         if size_bytes > DOCUMENT_LIMIT_BYTES:
             remove(place.name, place.directory)
+            shared.counters.add(damaged=1)
             report(f"larger than any document (got {size_bytes} bytes)")
         else:
             documents.get(Descriptor("", item.digest, size_bytes), report)
     return Step(item.kind.value, item.size_bytes, tuple(found))
 
 
-def _records(kind: str, parent: OpenFile) -> Iterator[Step]:
+def _records(shared: Shared, kind: str, parent: OpenFile) -> Iterator[Step]:
     own = open_directory(".", parent)
     for name in sorted(os.listdir(own.fd)):
         found: tuple[Damage, ...] = ()
@@ -207,6 +208,7 @@ def _records(kind: str, parent: OpenFile) -> Iterator[Step]:
             right = False
         if not right:
             remove(name, own)
+            shared.counters.add(damaged=1)
             found = (Damage(kind, name, "not a whole record, or one of another name"),)
         yield Step(kind, 0, found)
 

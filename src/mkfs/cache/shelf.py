@@ -7,11 +7,11 @@ from typing import Final
 from mkfs.cache.claims import bury, stands
 from mkfs.cache.files import OpenFile, is_not_ours, open_directory, read_whole
 from mkfs.cache.indexes import LIMIT_BYTES, find_index
-from mkfs.cache.mending import chunks_of, unpublish
+from mkfs.cache.mending import unpublish
 from mkfs.cache.pins import pin
 from mkfs.cache.shared import Report, Shared
 from mkfs.cache.stored import StoredLayer
-from mkfs.cache.stored_file import bad_files
+from mkfs.cache.stored_file import bad_files, chunks_of
 from mkfs.errors import IntegrityError
 from mkfs.oci.digest import Digest
 from mkfs.proof.chunk_index import ChunkIndex

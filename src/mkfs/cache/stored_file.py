@@ -9,7 +9,7 @@ from typing import Final, final
 from cachetools import LRUCache
 
 from mkfs.cache.abilities import ALIGNMENT, DIRECT, Abilities
-from mkfs.cache.files import FILE_MODE, Buffer, OpenFile, is_our_file, open_to_read, write_at
+from mkfs.cache.files import Buffer, OpenFile, is_our_file, made_anyway, open_to_read, write_at
 from mkfs.cache.page_cache import Outcome
 from mkfs.errors import CacheUnusable, IntegrityError
 from mkfs.proof.grid import REST, Grid
@@ -40,6 +40,20 @@ def bad_files(directory: OpenFile, grid: Grid) -> dict[int, str]:
         if not is_our_file(status, size_bytes):
             bad[file] = f"file {name} is not ours or has a wrong size (got {status.st_size} bytes, expected {size_bytes})"
     return bad
+
+
+def chunks_of(grid: Grid, files: Mapping[int, str]) -> list[int]:
+    """The numbers of the chunks that the stored `files` hold."""
+    return [number for number in range(grid.count) if grid.place(number)[0] in files] if files else []
+
+
+def make_hole(name: str, directory: OpenFile, size_bytes: int) -> None:
+    """Makes sure that the file `name` is there, of ours and of that size: with nothing but a hole where there was none. What it
+    holds stays as it is. Raises `OSError`.
+    """
+    made = made_anyway(name, directory)
+    if os.fstat(made.fd).st_size != size_bytes:
+        os.ftruncate(made.fd, size_bytes)
 
 
 @final
@@ -125,19 +139,14 @@ class StoredFiles:
         return opened
 
     def make(self, file: int) -> None:
-        """Makes file number `file`, all of it a hole, where it is missing or has a wrong size. Blocks. Raises `OSError`;
+        """Sees to it that file number `file` is there and can be written; see `make_hole`. Blocks. Raises `OSError`;
         `CacheUnusable` after `close`.
         """
-        if self.get(file) is not None:
-            return
         with self._lock:
             directory = self._directory
         if directory is None:
             raise CacheUnusable("the cached layer is closed")
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        made = OpenFile(os.open(self._name(file), flags, FILE_MODE, dir_fd=directory.fd))
-        if os.fstat(made.fd).st_size != self._sizes[file]:
-            os.ftruncate(made.fd, self._sizes[file])
+        make_hole(self._name(file), directory, self._sizes[file])
 
     def close(self) -> None:
         """Lets go of all files; who reads one goes on with it."""

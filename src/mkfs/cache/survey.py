@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -97,7 +98,8 @@ def _weigh(name: str, parent: OpenFile) -> Weight:
         status = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
         weight = _own(status)
         if stat.S_ISDIR(status.st_mode):
-            weight += _content(open_directory(name, parent))
+            with suppress(PermissionError):  # whoever meets it will take it away; nobody else has to care
+                weight += _content(open_directory(name, parent))
     except FileNotFoundError:
         return Weight()
     return weight
