@@ -5,8 +5,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from mkfs.archive.tar import TarScanner
@@ -215,43 +213,3 @@ async def test_a_server_that_ignores_ranges_makes_it_slower_not_weaker(tmp_path:
         await layer.open()
         assert bytes(await layer.read(ByteRange(9 * MIB, 9 * MIB + 10))) == LARGE.content[9 * MIB : 9 * MIB + 10]
         assert layer.trust is Trust.OWN
-
-
-CHUNKS = index_of(LARGE).grid.count
-reads = st.lists(st.tuples(st.integers(0, len(LARGE.content)), st.integers(1, 3 * MIB)), min_size=1, max_size=6)
-
-
-@pytest.mark.logs("do not match their digest")
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    reads=reads,
-    wrong_bytes=st.sets(st.integers(0, len(LARGE.content) - 1), max_size=3),
-    lies=st.sets(st.integers(0, CHUNKS - 1), max_size=2),
-)
-async def test_a_read_returns_the_original_bytes_or_an_error(
-    tmp_path_factory: pytest.TempPathFactory,
-    autojump_clock: MockClock,
-    reads: list[tuple[int, int]],
-    wrong_bytes: set[int],
-    lies: set[int],
-) -> None:
-    """Whatever the registry flips and the index says: an error exactly where one of the chunks concerned is touched by it."""
-    reader, index = LARGE.reader(), index_of(LARGE)
-    for offset in wrong_bytes:
-        reader.faults.install(Fault(Match(), Flip(offset)))
-    for number in lies:
-        index = lying_about(index, number)
-    bad = lies | {index.grid.chunk_at(offset) for offset in wrong_bytes}
-    async with engine_at(tmp_path_factory.mktemp("cache") / "cache") as engine:
-        layer = layer_under(engine, reader, LARGE, index)
-        await layer.open()
-        for start, length in reads:
-            wanted = ByteRange(min(start, len(LARGE.content)), min(start + length, len(LARGE.content)))
-            touched = bad & set(index.grid.chunks(wanted))
-            try:
-                got = bytes(await layer.read(wanted))
-            except Mismatch:
-                assert touched
-            else:
-                assert not touched
-                assert got == LARGE.content[wanted.start : wanted.stop]

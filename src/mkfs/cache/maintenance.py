@@ -83,9 +83,8 @@ def prune(shared: Shared, used_before_ns: int | None) -> PruneReport:
     leftovers = sweep(layout.staging)
     evicted: list[Item] = []
     for item in before.items:
-        useless = item.kind is Kind.PARTIAL and (
-            (Kind.INDEX, item.digest) not in there or (Kind.LAYER, item.digest) in there  # nobody can read it, or need to
-        )
+        # Without a chunk index of our own somebody may still read it, under one that comes with the artifact.
+        useless = item.kind is Kind.PARTIAL and (Kind.LAYER, item.digest) in there
         old = item.kind in _BYTES and used_before_ns is not None and item.used_ns < used_before_ns
         if (useless or old) and _take(shared, item):
             leftovers += useless
