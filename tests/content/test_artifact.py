@@ -219,8 +219,10 @@ async def test_a_layer_that_is_no_archive_is_named(tmp_path: Path) -> None:
 async def test_a_layer_above_a_gibibyte_is_announced(tmp_path: Path) -> None:
     kit = KitBuilder("huge", seed=1).raw("model.bin", GIB + 1).build()
     async with opened(tmp_path, registry_of(kit)) as (_, artifact):
-        assert len(artifact.notices) == 1
-        assert "1.0 GiB" in artifact.notices[0]
+        waits, ways_out = artifact.notices
+        assert "1.0 GiB" in waits
+        assert "8.6 s at 1 Gbit/s" in waits
+        assert f"mkfs index push {REFERENCE}" in ways_out
 
 
 async def test_all_layers_are_asked_at_once(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -22,10 +22,10 @@ from mkfs.formats.plan import Documents, Plan, PlannedLayer, RawLayer, TarLayer
 from mkfs.oci.digest import Digest
 from mkfs.oci.manifest import Index, Manifest, decode_manifest
 from mkfs.oci.reference import Reference
-from mkfs.proof.policy import Policy, Verdict
+from mkfs.proof.policy import Policy, Trust, Verdict
 from mkfs.registry.repository import Repository
 from mkfs.tree.build import Tree, build
-from mkfs.units import GIB, MIB, format_size
+from mkfs.units import GIB, MIB, format_duration, format_size
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ SMALL_LAYER_BYTES: Final = MIB
 SMALL_LAYERS_BYTES: Final = 16 * MIB
 # Above this, whoever reads first waits long enough to be told so beforehand.
 WORTH_A_NOTICE_BYTES: Final = GIB
+GIGABIT_BYTES_PER_SECOND: Final = 125_000_000  # the link of a usual node: what a person can scale from
 
 
 @final
@@ -178,7 +179,7 @@ async def open_artifact(
 
     await all_done(partial(learn, layer) for layer in distinct)
     tree = build(plan, [tables[layer] for layer in layers])
-    return Artifact(description, tree, layers, description.notices + _notices(distinct))
+    return Artifact(description, tree, layers, description.notices + _notices(distinct, reference))
 
 
 def _refuse_compressed(plan: Plan) -> None:
@@ -219,9 +220,13 @@ def _label(planned: PlannedLayer) -> str:
     return f"{planned.element} {name}".strip()
 
 
-def _notices(layers: tuple[Layer, ...]) -> tuple[str, ...]:
-    large = [layer for layer in layers if not layer.proven and layer.blob.size_bytes > WORTH_A_NOTICE_BYTES]
-    return tuple(
-        f"{layer.label} is one layer of {format_size(layer.blob.size_bytes)}: its first read waits until all of it is proven"
+def _notices(layers: tuple[Layer, ...], reference: Reference) -> tuple[str, ...]:
+    """One line for each large layer whose first read waits, and one with the ways out."""
+    large = [layer for layer in layers if layer.trust is Trust.LAYER and layer.blob.size_bytes > WORTH_A_NOTICE_BYTES]
+    said = tuple(
+        f"{layer.label} is one layer of {format_size(layer.blob.size_bytes)}: its first read waits until all of it is proven, "
+        f"{format_duration(layer.blob.size_bytes / GIGABIT_BYTES_PER_SECOND)} at 1 Gbit/s"
         for layer in large
     )
+    ways = f"to wait less: mkfs warmup {reference}, one mkfs index push {reference} for the fleet, or --verify deferred"
+    return (*said, ways) if said else ()
