@@ -3,6 +3,7 @@
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from mkfs.archive.header import BLOCK_BYTES, padded
 from mkfs.errors import IntegrityError
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
-from mkfs.proof.artifact_index import ArtifactIndex, agree
+from mkfs.proof.artifact_index import ArtifactIndex, agree, agree_on_layer
 from mkfs.proof.chunk_index import DIGEST_BYTES, ChunkIndex
 from mkfs.proof.grid import CHUNK_BYTES, Grid, Segment, grid_of
 from mkfs.ranges import ByteRange
@@ -322,7 +323,7 @@ def test_two_that_disagree_about_names_or_sizes_say_so() -> None:
     content = tar(small=b"abc", other=b"d")
     right = layer(content, table_of(content)).index
     renamed = (*right.table[:-1], replace(right.table[-1], path=b"weights/elsewhere"))
-    for table, shown in ((renamed, "elsewhere|other"), (right.table[:-1], "one has 3, the other 2")):
+    for table, shown in ((renamed, "first at 'weights/other'"), (right.table[:-1], "one has 3, the other 2")):
         with pytest.raises(IntegrityError, match=shown):
             agree(
                 ArtifactIndex(SUBJECT, [right]),
@@ -331,6 +332,20 @@ def test_two_that_disagree_about_names_or_sizes_say_so() -> None:
     longer = Grid(right.grid.size_bytes + 1, [Segment(ByteRange(0, right.grid.size_bytes + 1), 0, 0)])
     with pytest.raises(IntegrityError, match="size or compression"):
         agree(ArtifactIndex(SUBJECT, [right]), ArtifactIndex(SUBJECT, [ChunkIndex(right.layer, longer, right.digests, ())]))
+
+
+def test_the_same_digests_of_other_chunks_are_not_the_same() -> None:
+    half = CHUNK_BYTES // 2
+
+    def cut(*lengths: int) -> ChunkIndex:
+        borders = [sum(lengths[:n]) for n in range(len(lengths) + 1)]
+        grid = Grid(borders[-1], [Segment(ByteRange(a, b), 0, a) for a, b in pairwise(borders)])
+        return ChunkIndex(SUBJECT, grid, bytes(range(grid.count * DIGEST_BYTES)), None)
+
+    one, other = cut(half, half, CHUNK_BYTES, 2 * CHUNK_BYTES), cut(CHUNK_BYTES, CHUNK_BYTES, half, half, CHUNK_BYTES)
+    assert one.digests == other.digests
+    with pytest.raises(IntegrityError, match=rf"\[{CHUNK_BYTES}, {2 * CHUNK_BYTES}\)"):
+        agree_on_layer(one, other)
 
 
 def test_one_without_a_table_is_compared_in_the_chunks_that_both_cut() -> None:

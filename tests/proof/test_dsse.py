@@ -46,6 +46,7 @@ BAD: dict[str, dict[str, Any]] = {
     "no payload": {"payload": None},
     "a payload that is no text": {"payload": 1},
     "no type": {"payloadType": None},
+    "a type that is no text": {"payloadType": 7},
     "an empty type": {"payloadType": ""},
     "no signatures": {"signatures": []},
     "signatures that are no list": {"signatures": {"sig": "YQ=="}},

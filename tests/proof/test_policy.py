@@ -85,6 +85,13 @@ def test_the_registrys_word_is_not_asked_where_a_digest_was_named(artifact: Inde
     assert pinned_on_the_way.layers == {}
 
 
+def test_the_registrys_word_is_not_asked_where_the_artifact_must_be_signed(artifact: IndexedArtifact) -> None:
+    policy = replace(SIGNATURE_REQUIRED, trust_registry=True)  # who may push cannot move this tag to what nobody signed
+    verdict = decide(policy, BY_TAG, [Signature("signature", KEY.id), UnsignedIndex("it", artifact.index)])
+    assert verdict.layers == {}
+    assert "must be signed" in verdict.refused[0].reason
+
+
 def test_the_registrys_word_counts_only_where_nobody_signed(artifact: IndexedArtifact) -> None:
     evidence = [UnsignedIndex("it", lying(artifact)), SignedIndex("signed", KEY.id, artifact.index)]
     verdict = decide(REGISTRY, BY_TAG, evidence)

@@ -67,6 +67,13 @@ def test_entries_out_of_order_are_refused() -> None:
         check_table((second, FILE), SIZE, "layer")
 
 
+def test_the_longest_names_pass() -> None:
+    longest = b"/".join([b"a" * 255] * 16) + b"/"
+    assert len(longest) == 4096
+    check_table((replace(FILE, path=longest, kind=EntryKind.DIRECTORY, size_bytes=0),), SIZE, "layer")
+    check_table((replace(FILE, kind=EntryKind.SYMLINK, size_bytes=0, link=longest),), SIZE, "layer")
+
+
 def test_too_many_entries_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     two = (FILE, replace(FILE, content_offset=2560))
     monkeypatch.setattr("mkfs.proof.tables.ENTRIES_LIMIT", 2)

@@ -63,7 +63,7 @@ def test_cosign_verifies_the_statement_that_we_signed_and_no_other_key_does(
     assert key == SigningKey.read((cosign.directory / f"{kind}.key").read_bytes(), PASSWORD.encode())
     document = pushed.index.encode()
     bundle = encode_bundle(IndexStatement.about(pushed.index, document).sign(key), key.public.hint)
-    referrers = [index_referrer(pushed.descriptor, document, NOW), bundle_referrer(pushed.descriptor, bundle, NOW)]
+    referrers = [index_referrer(pushed.descriptor, document), bundle_referrer(pushed.descriptor, bundle, NOW)]
     push_referrers(pusher, REPOSITORY, pushed.subject, referrers)
     assert cosign.accepts_statement(kind, name_of(pusher, pushed), CHUNK_INDEX_PREDICATE)
     other = KINDS[KINDS.index(kind) - 1]

@@ -2,9 +2,10 @@
 
 Theory. Three kinds of index are trusted, and nothing else: *own* ones, made here from a layer whose digest matched; *signed* ones,
 by a key that policy names for the artifact's repository; and, where the user says so and named the artifact by tag, the *registry's
-word*: whoever may push an index there may as well move the tag. The registry's word counts only where nobody signed. Everything
-else is refused, with a reason, and then is as if it were not there: without a trusted index a layer is fetched whole and proven by
-its digest. So taking an index or a signature away makes reading slower, never weaker; where policy *requires* one, it is an error.
+word*: whoever may push an index there may as well move the tag. Where that is not so, as the artifact itself must be signed, or
+where somebody signed an index, the registry's word does not count. Everything else is refused, with a reason, and then is as if it
+were not there: without a trusted index a layer is fetched whole and proven by its digest. So taking an index or a signature away
+makes reading slower, never weaker; where policy *requires* one, it is an error.
 
 Trusted indexes must agree. Two that do not mean a key that signed a lie or a cache that was tampered with, and no order of
 preference makes that right: `IntegrityError`.
@@ -128,7 +129,7 @@ def decide(
     refused += [
         Refusal(piece.what, "the signed chunk index was not there") for piece in found if isinstance(piece, SignedStatement)
     ]
-    reason = _why_not(policy, reference, pinned=pinned, signed=bool(signed))
+    reason = _why_not(policy, rule, signed=bool(signed), pinned=pinned or reference.digest is not None)
     if reason:
         refused += [Refusal(piece.what, reason) for piece in unsigned]
     if rule.verify_signature and not signatures:
@@ -142,12 +143,14 @@ def decide(
     return Verdict(_united(believed), tuple(dict.fromkeys(piece.key_id for piece in signatures)), tuple(refused))
 
 
-def _why_not(policy: Policy, reference: Reference, *, pinned: bool, signed: bool) -> str:
+def _why_not(policy: Policy, rule: Rule, *, signed: bool, pinned: bool) -> str:
     """Why the registry's word is not taken; "" where it is."""
     if not policy.trust_registry:
         return "nobody signed it (the registry's word is believed with --trust-index registry only)"
-    if pinned or reference.digest is not None:
+    if pinned:
         return "nobody signed it, and the registry's word is not asked about an artifact that is named by digest"
+    if rule.verify_signature:
+        return "nobody signed it, and the registry's word is not asked about an artifact that must be signed"
     return "nobody signed it, and a signed one is there" if signed else ""
 
 

@@ -43,9 +43,12 @@ class Referrer:
     blobs: tuple[tuple[Descriptor, bytes], ...]
 
 
-def index_referrer(subject: Descriptor, document: bytes, created: datetime) -> Referrer:
-    """The manifest that attaches the chunk index `document` to the artifact whose manifest is `subject`."""
-    return _referrer(CHUNK_INDEX_ARTIFACT, subject, CHUNK_INDEX_DOCUMENT, document, {_CREATED: rfc3339(created)})
+def index_referrer(subject: Descriptor, document: bytes) -> Referrer:
+    """The manifest that attaches the chunk index `document` to the artifact whose manifest is `subject`.
+
+    It says nothing of when it was made, so that pushing the same index again adds nothing.
+    """
+    return _referrer(CHUNK_INDEX_ARTIFACT, subject, CHUNK_INDEX_DOCUMENT, document, {})
 
 
 def bundle_referrer(subject: Descriptor, bundle: bytes, created: datetime) -> Referrer:
@@ -77,18 +80,16 @@ def may_help(bundle: Descriptor) -> bool:
 def _referrer(artifact_type: str, subject: Descriptor, media_type: str, content: bytes, annotations: Mapping[str, str]) -> Referrer:
     layer = Descriptor(media_type, Digest.of(content), len(content))
     empty = Descriptor(OCI_EMPTY, Digest.of(EMPTY), len(EMPTY))
-    manifest = json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "artifactType": artifact_type,
-            "config": _described(empty),
-            "layers": [_described(layer)],
-            "subject": _described(subject),
-            "annotations": annotations,
-        },
-        separators=(",", ":"),
-    ).encode()
+    document: dict[str, object] = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": artifact_type,
+        "config": _described(empty),
+        "layers": [_described(layer)],
+        "subject": _described(subject),
+        **({"annotations": annotations} if annotations else {}),
+    }
+    manifest = json.dumps(document, separators=(",", ":")).encode()
     described = Descriptor(OCI_MANIFEST, Digest.of(manifest), len(manifest), annotations, artifact_type)
     return Referrer(described, manifest, ((empty, EMPTY), (layer, content)))
 
