@@ -54,11 +54,14 @@ class World:
     gone: bool = False
 
     @asynccontextmanager
-    async def opened(self, reference: Reference, *, offline: bool = False) -> AsyncGenerator[tuple[Engine, Artifact], None]:
+    async def opened(
+        self, reference: Reference, *, offline: bool = False, names_only: bool = False
+    ) -> AsyncGenerator[tuple[Engine, Artifact], None]:
         hosts = {} if self.gone else {"registry.test": self.registry}
         client = RegistryClient(ClientSettings(), Credentials.anonymous(), inner=MemoryTransport(hosts))
         async with client, engine_at(self.root / "cache") as engine:
-            artifact = await open_artifact(engine, None if offline else client.repository(reference), reference)
+            repository = None if offline else client.repository(reference)
+            artifact = await open_artifact(engine, repository, reference, names_only=names_only)
             try:
                 yield engine, artifact
             finally:
@@ -73,9 +76,9 @@ class World:
         self.registry.log.clear()
         return content
 
-    async def refused(self, reference: Reference, *, offline: bool = False) -> MkfsError:
+    async def refused(self, reference: Reference, *, offline: bool = False, names_only: bool = False) -> MkfsError:
         try:
-            async with self.opened(reference, offline=offline):
+            async with self.opened(reference, offline=offline, names_only=names_only):
                 pass
         except BaseException as error:
             found = sole(error)
@@ -206,6 +209,54 @@ async def test_offline_inspection_needs_the_documents_only(world: World, kit: Ki
         assert (description.digest, len(description.plan.layers)) == (kit.manifest_digest, 3)
         assert len(world.registry.log.requests()) == asked
         assert len(description.notices) == 1
+
+
+def listed(artifact: Artifact) -> list[tuple[bytes, int]]:
+    return [(path, node.size_bytes) for path, node in artifact.tree.walk() if isinstance(node, File)]
+
+
+@pytest.mark.parametrize("offline", [True, False], ids=["offline", "gone"])
+async def test_names_are_listed_without_the_registry_and_without_the_bytes(world: World, kit: Kit, offline: bool) -> None:
+    async with world.opened(TAG) as (engine, artifact):
+        await read_all(artifact)
+        names = listed(artifact)
+        for layer in kit.layers:
+            engine.cache.drop(layer.digest)
+    world.gone = True
+    reference = TAG if offline else pinned(kit)
+    refusal = await world.refused(reference, offline=offline)
+    assert "lacks 3 of 3 layers" in refusal.what + refusal.hint
+    async with world.opened(reference, offline=offline, names_only=True) as (_, artifact):
+        assert listed(artifact) == names
+        assert not any(layer.provisional for layer in artifact.layers)
+
+
+async def test_offline_names_that_only_headers_told_are_not_listed(world: World) -> None:
+    """They were never proven here; the raw layer's name is the Kitfile's, and the small layer was proven by the mount."""
+    async with world.opened(TAG):
+        pass
+    error = await world.refused(TAG, offline=True, names_only=True)
+    assert isinstance(error, NotFound)
+    assert "lacks the names in 1 of 3 layers (model weights)" in error.what
+
+
+async def test_offline_a_raw_layer_is_listed_by_what_the_documents_say(world: World) -> None:
+    kit = KitBuilder("raw", seed=9).raw("tiny.bin", 100).build()
+    world.registry.push(TAG.repository, TAG.tag, kit.manifest, kit.blobs)
+    client = RegistryClient(ClientSettings(), Credentials.anonymous(), inner=MemoryTransport(world.registry))
+    async with client, engine_at(world.root / "cache") as engine:
+        await describe(engine, client.repository(TAG), TAG)
+    async with world.opened(TAG, offline=True, names_only=True) as (_, artifact):
+        assert (b"tiny.bin", 100) in listed(artifact)
+
+
+async def test_offline_names_are_for_whom_the_layers_are_granted(world: World, kit: Kit) -> None:
+    await world.warm(TAG)
+    world.registry.push(OTHER.repository, OTHER.tag, kit.manifest, kit.blobs)
+    client = RegistryClient(ClientSettings(), Credentials.anonymous(), inner=MemoryTransport(world.registry))
+    async with client, engine_at(world.root / "cache") as engine:
+        await describe(engine, client.repository(OTHER), OTHER)
+    assert "lacks the names in 2 of 3 layers" in str(await world.refused(OTHER, offline=True, names_only=True))
 
 
 @pytest.mark.logs("are damaged and will be fetched again")

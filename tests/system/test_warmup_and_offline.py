@@ -206,6 +206,15 @@ def test_ls_and_inspect_work_offline(registry: MemoryRegistry, kit: Kit, shell: 
     assert document["resolved_at"].endswith("+00:00")
 
 
+def test_ls_works_offline_when_the_bytes_were_evicted(registry: MemoryRegistry, kit: Kit, shell: Shell) -> None:
+    tagged = str(warmed(shell, registry, kit))
+    before = shell.run("ls", tagged, "--offline", "--format", "json").stdout
+    shutil.rmtree(shell.cache / "layers" / "sha256")
+    ran = shell.run("ls", tagged, "--offline", "--format", "json")
+    assert (ran.exit_code, ran.stdout) == (0, before), ran
+    assert shell.run("mount", tagged, shell.new_place("refused"), "--offline").exit_code == NOT_FOUND
+
+
 def test_offline_nothing_is_sent_to_anybody(registry: MemoryRegistry, server: RegistryServer, kit: Kit, shell: Shell) -> None:
     registry.push("team/llama", "7b", kit.manifest, kit.blobs)
     reference = f"{server.host}/team/llama:7b"
@@ -256,7 +265,7 @@ def test_a_repository_that_cannot_have_a_layer_is_not_served_it_from_the_cache(
         assert (mount.place / "README.md").read_bytes() == b"# llama\n"  # this one is hers as well
     ran = shell.run("warmup", borrowed, "--plain-http")
     assert ran.exit_code == (NOT_FOUND if how == "404" else NOT_AUTHORISED), ran
-    assert shell.run("ls", borrowed, "--offline").exit_code == NOT_FOUND
+    assert shell.run("mount", borrowed, shell.new_place("refused"), "--offline").exit_code == NOT_FOUND
 
 
 @pytest.mark.fuse

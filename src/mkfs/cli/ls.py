@@ -57,7 +57,7 @@ def command(*, long: bool, form: str, source: SourceSettings) -> None:
 
 async def _list(settings: SourceSettings) -> tuple[str, tuple[str, ...], list[Row]]:
     async with opening(settings) as means:
-        artifact = await open_artifact(means.engine, means.repository, means.reference, means.terms)
+        artifact = await open_artifact(means.engine, means.repository, means.reference, means.terms, names_only=True)
         try:
             description = artifact.description
             name = str(means.reference.pinned(description.digest))

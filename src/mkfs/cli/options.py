@@ -211,6 +211,6 @@ def offline_option(function: F) -> F:
         "--offline",
         is_flag=True,
         envvar="MKFS_OFFLINE",
-        help="Ask nobody: all of it must be in the cache, and a tag means what it meant when it was asked for last.",
+        help="Ask nobody: what is needed must be in the cache, and a tag means what it meant when it was asked for last.",
     )
     return cast(F, decorate(with_offline))

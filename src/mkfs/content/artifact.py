@@ -145,12 +145,18 @@ async def _plan(source: Source, manifest: Manifest, choice: Choice) -> Plan:
 
 
 async def open_artifact(
-    engine: Engine, repository: Repository | None, reference: Reference, terms: Terms = DEFAULT_TERMS
+    engine: Engine,
+    repository: Repository | None,
+    reference: Reference,
+    terms: Terms = DEFAULT_TERMS,
+    *,
+    names_only: bool = False,
 ) -> Artifact:
     """Everything needed to show the artifact as a directory. Raises what `describe` raises, and `BadArchive`, `CacheUnusable`.
 
     A layer whose bytes are wrong does not fail this, as long as its headers can be read: its files answer with the error. Without
-    a `repository`, or where it is gone and `reference` has a digest, all layers must be in the cache.
+    a `repository`, or where it is gone and `reference` has a digest, all layers must be in the cache; with `names_only`, for who
+    will read nothing, their chunk indexes are enough.
     """
     source = Source(engine, repository, reference)
     description = await _describe(source, terms)
@@ -159,11 +165,14 @@ async def open_artifact(
     layers = _layers(engine, source, description, terms)
     distinct = tuple(dict.fromkeys(layers))
     await all_done(layer.open for layer in distinct)
-    if not source.asking and (lacking := [layer.label for layer in distinct if not await layer.is_complete()]):
-        raise source.missing(f"{len(lacking)} of {len(distinct)} layers ({lacking[0]}{', …' if lacking[1:] else ''})")
+    if not source.asking:
+        enough = [layer.named if names_only else await layer.is_complete() for layer in distinct]
+        if lacking := [layer.label for layer, there in zip(distinct, enough, strict=True) if not there]:
+            what = "the names in " if names_only else ""
+            raise source.missing(f"{what}{len(lacking)} of {len(distinct)} layers ({lacking[0]}{', …' if lacking[1:] else ''})")
     room = SMALL_LAYERS_BYTES
     early: set[Layer] = set()
-    for layer in distinct:
+    for layer in distinct if source.asking else ():
         if not layer.proven and layer.blob.size_bytes <= min(SMALL_LAYER_BYTES, room):
             room -= layer.blob.size_bytes
             early.add(layer)

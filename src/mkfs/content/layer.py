@@ -175,9 +175,14 @@ class Layer:
         return self._prover.received(wanted)
 
     @property
+    def named(self) -> bool:
+        """Whether its names and sizes can be told without a byte of it: a raw layer's are in the manifest and the documents."""
+        return self.proven or not self._tar
+
+    @property
     def provisional(self) -> bool:
         """Whether names, modes and sizes rest on headers that nothing proves yet."""
-        return self._tar and not self.proven
+        return not self.named
 
     async def prove(self, *, whole: bool = False) -> None:
         """Returns when the layer is proven; `whole`: by its own digest, whatever came with the artifact. Raises what a read would
