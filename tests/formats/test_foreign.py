@@ -13,7 +13,6 @@ from mkfs.oci.media_types import OCI_MANIFEST
 EMPTY = "application/vnd.oci.empty.v1+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
-IMAGE_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
 def artifact(config: str, *layers: str, artifact_type: str = "") -> Manifest:
@@ -29,8 +28,8 @@ def artifact(config: str, *layers: str, artifact_type: str = "") -> Manifest:
             "a Helm chart",
         ),
         (artifact("application/vnd.docker.ai.model.config.v0.3+json", "application/vnd.docker.ai.gguf.v3"), r"version v0\.3"),
-        (artifact(DOCKER_CONFIG, "application/vnd.docker.image.rootfs.diff.tar.gzip"), "a container image"),
-        (artifact(OCI_CONFIG, IMAGE_LAYER), "a container image"),
+        (artifact(DOCKER_CONFIG), "a container image"),
+        (artifact(OCI_CONFIG, "application/vnd.in-toto+json"), "a container image"),
         (artifact(EMPTY, EMPTY, artifact_type="application/x\nnew"), r"unknown type \(application/x\\nnew\)"),
         (artifact("application/vnd.example", EMPTY), r"unknown type \(application/vnd\.example\)"),
     ],

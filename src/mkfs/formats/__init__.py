@@ -6,7 +6,7 @@ for it, so modules rest on marks that no other producer leaves (config type, art
 
 from typing import Final, Protocol
 
-from mkfs.formats import docker_model, kitops, modelpack, ollama, oras, unsupported
+from mkfs.formats import docker_model, kitops, modelcar, modelpack, ollama, oras, unsupported
 from mkfs.formats.choice import EVERYTHING, Choice
 from mkfs.formats.filters import filtered
 from mkfs.formats.plan import Documents, Need, Plan
@@ -27,7 +27,7 @@ class Format(Protocol):
         """
 
 
-FORMATS: Final[tuple[Format, ...]] = (kitops, modelpack, docker_model, ollama, oras)
+FORMATS: Final[tuple[Format, ...]] = (kitops, modelpack, docker_model, ollama, modelcar, oras)
 
 
 def plan(documents: Documents, choice: Choice = EVERYTHING) -> Plan | Need:

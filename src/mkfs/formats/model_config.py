@@ -14,6 +14,7 @@ from typing import Final, TypeAlias, cast, final
 from mkfs.archive.entry import EntryKind
 from mkfs.archive.tar import TarScanner
 from mkfs.errors import BadArchive, BadDocument
+from mkfs.formats.image_layers import image_compression
 from mkfs.formats.layer_types import layer_type
 from mkfs.formats.plan import Documents, Need
 from mkfs.formats.wording import shown
@@ -156,6 +157,11 @@ def wrong_diff_ids(config: ModelConfig, documents: Documents) -> list[str]:
         return []
     if len(config.diff_ids) != len(layers):
         return [f"{config.origin}: {len(config.diff_ids)} diff_ids for {len(layers)} layers"]
-    plain = [number for number, layer in enumerate(layers) if (kind := layer_type(layer)) is not None and not kind.compression]
+    plain = [number for number, layer in enumerate(layers) if _is_stored_plain(layer)]
     wrong = sum(config.diff_ids[number] != str(layers[number].digest) for number in plain)
     return [f"{config.origin}: {wrong} of {len(layers)} diff_ids are not those of their layers"] if wrong else []
+
+
+def _is_stored_plain(layer: Descriptor) -> bool:
+    kind = layer_type(layer)
+    return image_compression(layer.media_type) == "" if kind is None else not kind.compression

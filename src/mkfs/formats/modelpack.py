@@ -10,6 +10,7 @@ file. Links in archives are left out, as modctl does; devices are refused, which
 """
 
 import posixpath
+from collections.abc import Sequence
 from typing import Final
 
 from mkfs.archive.entry import EntryKind
@@ -20,6 +21,7 @@ from mkfs.formats.image_layers import image_compression
 from mkfs.formats.kitfile import read_kitfile
 from mkfs.formats.layer_types import LayerType, layer_type
 from mkfs.formats.model_config import ModelConfig, find_config, wrong_diff_ids
+from mkfs.formats.modelcar import IMAGE_CONFIGS
 from mkfs.formats.plan import Documents, Need, Plan, PlannedLayer, RawLayer, TarLayer
 from mkfs.formats.wording import layer_label
 from mkfs.oci import media_types
@@ -70,7 +72,13 @@ def _by_layers(documents: Documents, config: ModelConfig) -> Plan:
         format_name=_name(manifest),
         layers=tuple(layers),
         warnings=(*unknown, *wrong_diff_ids(config, documents)),
+        overlay=_is_snapshot(manifest, layers),
     )
+
+
+def _is_snapshot(manifest: Manifest, layers: Sequence[PlannedLayer]) -> bool:
+    """Whether a runtime would make one file system of it: with an image's config the order of the layers means something."""
+    return manifest.config.media_type in IMAGE_CONFIGS and all(isinstance(layer.reading, TarLayer) for layer in layers)
 
 
 def _name(manifest: Manifest) -> str:

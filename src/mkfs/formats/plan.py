@@ -104,13 +104,19 @@ class InlineFile:
 @final
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything the directory will hold. `layers` are in the order the producer's tool unpacks them; a digest may stand twice."""
+    """Everything the directory will hold. `layers` are in the order the producer's tool unpacks them; a digest may stand twice.
+
+    `overlay`: they lie over one another as an image's layers do, all of them archives, and the directory holds what is below `top`
+    then. Else they come together, each file claimed once.
+    """
 
     format_name: str  # for a person: "KitOps ModelKit"
     layers: tuple[PlannedLayer, ...]
     files: tuple[InlineFile, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict, hash=False)  # for `inspect`: name, version, description …
     warnings: tuple[str, ...] = ()  # what was skipped or looks wrong, one line each
+    overlay: bool = False
+    top: bytes = b""
 
     def warned(self, *warnings: str) -> "Plan":
         """The same plan with further warnings."""

@@ -32,6 +32,7 @@ from mkfs.tree.growing import (
     leaf,
 )
 from mkfs.tree.links import check_links
+from mkfs.tree.overlay import overlaid
 from mkfs.tree.tree import ROOT, Tree
 
 __all__ = ["ROOT", "Tree", "build"]
@@ -47,6 +48,8 @@ def build(plan: Plan, tables: Sequence[Table | None], raw_sizes: Mapping[int, in
     config is not right), `Unsupported` (two claims to one path, a file for the root, too many nodes), each naming path and layers.
     Raises `ValueError` where plan, tables and sizes do not belong together.
     """
+    if plan.overlay:
+        return overlaid(plan, tables)
     union = _Union(plan)
     for given in plan.files:
         file = Leaf(CONFIG, given.mode, len(given.data), None, (), given.data)
@@ -60,7 +63,8 @@ def build(plan: Plan, tables: Sequence[Table | None], raw_sizes: Mapping[int, in
             raise ValueError(f"layer {index} is a tar, and has no table")
         else:
             union.add_table(index, layer.reading, table)
-    check_links(union, union.root)
+    if union.has_links:
+        check_links(union, union.root)
     return finished(union.root)
 
 

@@ -49,6 +49,14 @@ class Link:
 
 
 @dataclass(slots=True)
+class Oddity:
+    """A device or a pipe: nothing that a finished tree has."""
+
+    claim: int
+    entry: Entry
+
+
+@dataclass(slots=True)
 class Branch:
     """A directory."""
 
@@ -58,9 +66,9 @@ class Branch:
     children: "dict[bytes, Item]" = field(default_factory=dict)
 
 
-Item: TypeAlias = Branch | Leaf | Link
+Item: TypeAlias = Branch | Leaf | Link | Oddity
 
-KINDS: Final[Mapping[type[Item], str]] = {Branch: "directory", Leaf: "file", Link: "symbolic link"}
+KINDS: Final[Mapping[type[Item], str]] = {Branch: "directory", Leaf: "file", Link: "symbolic link", Oddity: "device"}
 
 
 def leaf(layer: int, mode: int, size_bytes: int, layer_offset: int, mtime_ns: int | None) -> Leaf:
@@ -80,6 +88,7 @@ class Growing:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.root = Branch(CONFIG, IMPLIED_MODE)
+        self.has_links = False  # symbolic ones
         self._count = 1
 
     def given_path(self, path: bytes, claim: int) -> Names:
@@ -113,6 +122,7 @@ class Growing:
         if self._count == NODES_LIMIT:
             raise Unsupported(f"the artifact has more than {NODES_LIMIT} files and directories", self.label(child.claim))
         branch.children[names[-1]] = child
+        self.has_links = self.has_links or isinstance(child, Link)
         self._count += 1
 
     def label(self, claim: int) -> str:
@@ -143,4 +153,6 @@ def finished(root: Branch) -> Tree:
                 queue.extend((number, name, item.children[name]) for name in names)
                 mode = IMPLIED_MODE if item.mode is None else item.mode
                 nodes.append(Directory(number, parent, mode, MappingProxyType(children), item.mtime_ns))
+            case Oddity():
+                raise TypeError("a device or a pipe is no node of a tree")
     return Tree(nodes, [(parent, name) for parent, name, _ in queue])

@@ -5,11 +5,12 @@ must be relative and must not climb above the tree at any step, through whatever
 means the image's root: it is written anew as a relative one. A link that leads to nothing within the tree is left as it is.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from mkfs.archive.names import show_name
 from mkfs.errors import BadArchive
-from mkfs.tree.growing import Branch, Growing, Link, Names
+from mkfs.tree.growing import Branch, Growing, Item, Link, Names
 
 HOPS_LIMIT: Final = 40  # links followed on one way: Linux' own limit (path_resolution(7)); beyond it the kernel says ELOOP
 
@@ -59,7 +60,9 @@ def follow(root: Branch, at: Names, target: bytes, *, absolute: bool) -> Names |
 
 def check_links(growing: Growing, root: Branch) -> None:
     """Returns if no link below `root` leads out of it. Raises `BadArchive`, naming the link and its layer."""
-    for names, link in links_below(root):
+    for names, link in everything_below(root):
+        if not isinstance(link, Link):
+            continue
         try:
             follow(root, names[:-1], link.target, absolute=False)
         except LeadsOut:
@@ -67,18 +70,16 @@ def check_links(growing: Growing, root: Branch) -> None:
             raise BadArchive(what, growing.label(link.claim)) from None
 
 
-def links_below(root: Branch) -> list[tuple[Names, Link]]:
-    """All symbolic links with their paths."""
-    found: list[tuple[Names, Link]] = []
+def everything_below(root: Branch) -> Iterator[tuple[Names, Item]]:
+    """All that is below, with its path, parents before children."""
     below: list[tuple[Names, Branch]] = [((), root)]
     while below:
         at, branch = below.pop()
         for name, child in branch.children.items():
-            if isinstance(child, Link):
-                found.append(((*at, name), child))
-            elif isinstance(child, Branch):
-                below.append(((*at, name), child))
-    return found
+            names = (*at, name)
+            yield names, child
+            if isinstance(child, Branch):
+                below.append((names, child))
 
 
 def relative(at: Names, to: Names) -> bytes:
