@@ -17,8 +17,8 @@ from mkfs.testing import faults
 from mkfs.testing.faults import Fault, Match
 from mkfs.testing.registry import MemoryRegistry
 from tests.support.little_model import BLOB, DATA
+from tests.support.wrong_answers import WANTED, WRONG_ANSWERS
 
-WANTED = ByteRange(1000, 70_000)
 WHOLE = ByteRange(0, len(DATA))
 
 
@@ -66,37 +66,7 @@ async def test_a_body_without_its_length_is_counted(
     assert await read(repository, blob) == DATA[WANTED.start : WANTED.stop]
 
 
-ASKED = "expected bytes 1000-69999/204800"
-
-
-@pytest.mark.parametrize(
-    ("actions", "words"),
-    [
-        ([faults.WrongContentRange()], ASKED),
-        ([faults.WrongContentRange("bytes 1000-69998/204800")], ASKED),
-        ([faults.WrongContentRange("bytes 1000-69999/204801")], ASKED),
-        ([faults.WrongContentRange("bytes 0-204799/204800")], ASKED),
-        ([faults.WrongContentRange("1000-69999/204800")], ASKED),
-        ([faults.MissingContentRange()], "no Content-Range"),
-        ([faults.Encoded()], "came encoded .gzip."),
-        ([faults.IgnoreRange(), faults.Encoded()], "came encoded .gzip."),
-        ([faults.Html200()], "a web page came instead of the blob"),
-        ([faults.Status(200, {"Content-Type": "application/octet-stream"}, b"short")], "got 5 bytes, expected 204800"),
-        ([faults.Status(200, body=DATA[1000:70_000])], "got 69000 bytes, expected 204800"),
-        ([faults.ShortBody(5000)], "the connection broke before the answer was complete"),
-        ([faults.ShortBody(5000), faults.NoContentLength()], "ended 64000 bytes early .expected 69000"),
-        ([faults.LongBody(10)], "got 69010 bytes, expected 69000"),
-        ([faults.LongBody(10), faults.NoContentLength()], "longer than promised .expected 69000"),
-        ([faults.Reset(5000)], "the connection broke before the answer was complete"),
-        ([faults.Stall(5000)], "no byte for 30 s"),
-        ([faults.Withhold()], "no byte for 25 s"),
-        ([faults.Status(416, {"Content-Range": "bytes */17"})], "no such range of .*it holds 17 bytes there .*416"),
-        ([faults.Status(416)], "no such range of .*416"),
-        ([faults.Status(204)], "does not answer"),
-        ([faults.Status(502)], "cannot answer for .*502"),
-        ([faults.Status(429, {"Retry-After": "7"})], "too many requests, again after 7 s"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("actions", "words"), WRONG_ANSWERS)
 async def test_an_answer_that_is_not_exactly_what_was_asked_for_is_no_answer(
     registry: MemoryRegistry,
     repository: Repository,

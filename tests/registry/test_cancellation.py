@@ -4,8 +4,6 @@ httpcore 1.0.9 lost a slot of its pool for good when a request was cancelled whi
 that in the pool we use, without our own slots around it; the others look at what we put on top.
 """
 
-from collections.abc import Awaitable, Callable
-
 import httpcore2
 import pytest
 import trio
@@ -22,53 +20,18 @@ from mkfs.testing import faults
 from mkfs.testing.faults import Fault, Match
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer, serve
-from tests.support.attached import Attached
-from tests.support.little_model import BLOB_PATH, DATA, MANIFEST, MANIFEST_DIGEST, MEDIA_TYPE
+from tests.support.interrupting import MOST_STEPS, interrupted
+from tests.support.little_model import BLOB_PATH, DATA
 
 HANG_SECONDS = 10  # of real time: a leak shows as a request that waits for ever
 ROUNDS = 10  # trio leaves to chance who goes first, so each order comes up
-MOST_STEPS = 100  # of one request; the loops below end long before
 
 
-class Interrupt(trio.abc.Instrument):
-    """Cancels each task it watches just before its nth step, counted from when it was begun."""
-
-    def __init__(self, nth: int) -> None:
-        self.nth = nth
-        self.steps: dict[trio.lowlevel.Task, int] = {}
-        self.scopes: dict[trio.lowlevel.Task, trio.CancelScope] = {}
-
-    def watch(self, scope: trio.CancelScope) -> None:
-        task = trio.lowlevel.current_task()
-        self.steps[task], self.scopes[task] = 0, scope
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task in self.steps:
-            self.steps[task] += 1
-            if self.steps[task] == self.nth:
-                self.scopes[task].cancel()
-
-
-async def interrupted(work: Callable[[], Awaitable[None]], *, tasks: int, at_step: int) -> int:
-    """Runs `work` in several tasks, each cancelled at that step of its own. Returns how many came through."""
-    instrument = Interrupt(at_step)
-    through = 0
-
-    async def one() -> None:
-        nonlocal through
-        with trio.CancelScope() as scope:
-            instrument.watch(scope)
-            await work()
-        through += not scope.cancelled_caught
-
-    trio.lowlevel.add_instrument(instrument)
-    try:
-        async with trio.open_nursery() as nursery:
-            for _ in range(tasks):
-                nursery.start_soon(one)
-    finally:
-        trio.lowlevel.remove_instrument(instrument)
-    return through
+@pytest.fixture(params=["by the pool", "by the lane"])
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test for every kind of connection: ranges as short as these take the pool."""
+    if request.param == "by the lane":
+        monkeypatch.setattr("mkfs.registry.pool.BULK_BYTES", 1)
 
 
 def client_of(server: RegistryServer) -> tuple[RegistryClient, Repository]:
@@ -118,6 +81,7 @@ async def test_the_bare_pool_loses_no_slot_at_any_await(registry: MemoryRegistry
             assert "0 active, 0 queued" in repr(pool)
 
 
+@pytest.mark.usefixtures("_both_ways")
 async def test_a_reader_may_be_cancelled_at_any_await(registry: MemoryRegistry, blob: Descriptor) -> None:
     with serve(registry) as server, trio.fail_after(HANG_SECONDS):
         client, repository = client_of(server)
@@ -136,24 +100,8 @@ async def test_a_reader_may_be_cancelled_at_any_await(registry: MemoryRegistry, 
             assert step > 4
 
 
-async def test_a_push_may_be_cancelled_at_any_await(registry: MemoryRegistry) -> None:
-    subject = Descriptor(MEDIA_TYPE, MANIFEST_DIGEST, len(MANIFEST))
-    with serve(registry) as server, trio.fail_after(HANG_SECONDS):
-        client, repository = client_of(server)
-        async with client:
-            for step in range(1, MOST_STEPS):
-                attached = Attached(subject, document=f"document {step}".encode() * 30_000)
-
-                async def work(attached: Attached = attached) -> None:
-                    await attached.push(repository)
-
-                through = await interrupted(work, tasks=2, at_step=step)
-                assert client.statistics().answers == 0
-                await work()
-                assert attached.descriptor in await repository.referrers(MANIFEST_DIGEST)
-                if through == 2:
-                    break
-            assert 10 < step < MOST_STEPS - 1
+HANG_SECONDS = 10  # of real time: a leak shows as a request that waits for ever
+ROUNDS = 10  # trio leaves to chance who goes first, so each order comes up
 
 
 @pytest.mark.parametrize("stalled", [faults.Withhold(), faults.Stall(1000)], ids=["before the answer", "within the body"])
@@ -186,6 +134,7 @@ async def test_readers_stuck_at_a_stalled_server_leave_it_to_the_others(
                         nursery.start_soon(stuck)
 
 
+@pytest.mark.usefixtures("_both_ways")
 async def test_a_body_that_is_left_early_costs_nobody_anything(registry: MemoryRegistry, blob: Descriptor) -> None:
     with serve(registry) as server, trio.fail_after(HANG_SECONDS):
         client, repository = client_of(server)

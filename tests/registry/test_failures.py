@@ -2,9 +2,6 @@
 
 import socket
 import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpcore2
 import httpx2
@@ -22,6 +19,7 @@ from mkfs.registry.retries import DEADLINE_SECONDS
 from mkfs.registry.urls import Origin
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import serve
+from tests.support.talking import speaking
 
 HOST = Origin("https", "registry.test", 443)
 URL = "https://registry.test/?secret"
@@ -35,30 +33,6 @@ async def resolve(registry: str) -> Unreachable:
             await client.repository(reference).resolve(reference)
     assert len(caught.value.lines()) <= 3
     return caught.value
-
-
-@contextmanager
-def speaking(said: bytes) -> Iterator[int]:
-    """A port where everybody who calls is told `said`, and nothing else."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def answer() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection:
-                    connection.recv(4096)
-                    connection.sendall(said)
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
 
 
 async def test_nobody_at_the_port_is_told_at_once() -> None:

@@ -81,7 +81,7 @@ def headless(cache: Path, reference: str, overtake_seconds: float) -> Iterator[H
 
 async def main(cache: str, reference: str, overtake_seconds: float) -> dict[str, str]:
     """Reads everything."""
-    settings = SourceSettings(reference=reference, cache_dir=cache, credentials_file="/nowhere", min_free_ratio=0)
+    settings = SourceSettings(reference=reference, cache_dir=cache, min_free_ratio=0)
     async with opening(settings) as means:
         engine = replace(means.engine, overtake_seconds=overtake_seconds)
         artifact = await open_artifact(engine, means.repository, means.reference)

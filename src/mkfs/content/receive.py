@@ -10,9 +10,11 @@ from mkfs.errors import Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.ranges import ByteRange
 from mkfs.registry.ranges import RangeReader
+from mkfs.units import MIB
 
 # While somebody waits at a prompt for `mount`, a dead registry is given up sooner.
 IMPATIENT_SECONDS: Final = 25.0
+PIECE_BYTES: Final = MIB  # asked of a stream at once: whoever follows what was received goes by chunks
 
 
 @final
@@ -43,12 +45,12 @@ async def receive(
             async with reader.open_range(blob, missing, fresh=fresh) as stream:
                 if stream.range != missing:
                     raise RangesIgnored
-                async for piece in stream:
-                    into[done : done + len(piece)] = piece
-                    done += len(piece)
+                while done < wanted.length:
+                    count = await stream.receive_into(into[done : done + PIECE_BYTES])
+                    done += count
                     patience.progressed(trio.current_time())
                     if progress is not None:
-                        progress(len(piece), stream.host)
+                        progress(count, stream.host)
         except Unreachable as error:
             await pause(patience, error)
 

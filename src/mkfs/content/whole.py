@@ -86,6 +86,14 @@ class _Lap:
         return ByteRange(self.done, self.stop)
 
     @property
+    def target(self) -> memoryview:
+        """Where the next bytes belong, up to the end of their run. Needs a buffer."""
+        if self.buffer is None:
+            raise ValueError("a run without a buffer")
+        start = self.run.bytes.start
+        return memoryview(self.buffer)[self.done - start : self.run.bytes.stop - start]
+
+    @property
     def run(self) -> Run:
         """The run that the next byte belongs to."""
         return self._runs[self._at]
@@ -187,6 +195,7 @@ class WholeFetch:
         """
         patience = Patience(trio.current_time())
         try:
+            lap.buffer = await self._borrow(lap.run)
             while lap.missing.length:
                 try:
                     async with self._reader.open_range(self._blob, lap.missing, fresh=self._fresh) as stream:
@@ -194,33 +203,32 @@ class WholeFetch:
                             raise RangesIgnored
                         self.hosts.add(stream.host)
                         skip = lap.missing.start - stream.range.start
-                        async for piece in stream:
-                            self.received_bytes += len(piece)
-                            await self._append(lap, memoryview(piece)[skip:], nursery)
+                        while lap.missing.length:
+                            count = await stream.receive_into(lap.target[:skip] if skip else lap.target)
+                            self.received_bytes += count
+                            if skip:
+                                skip -= count
+                            else:
+                                await self._received(lap, count, nursery)
                             patience.progressed(trio.current_time())  # after: a wait for our own disk is not the network's
-                            skip = max(0, skip - len(piece))
                 except Unreachable as error:
                     await pause(patience, error)
         finally:
             if lap.buffer is not None:
                 self._give_back(lap.buffer)
 
-    async def _append(self, lap: _Lap, data: memoryview, nursery: trio.Nursery) -> None:
-        """Takes the next bytes of a lap, and lets the runs land that are full."""
-        while data:
-            run = lap.run
-            if lap.buffer is None:
-                lap.buffer = await self._borrow(run)
-            at = lap.done - run.bytes.start
-            part = data[: run.bytes.stop - lap.done]
-            lap.buffer[at : at + len(part)] = part
-            data = data[len(part) :]
-            lap.done += len(part)
-            if lap.done == run.bytes.stop:
-                await self._landed(run, lap.buffer)
-                self._arrived[run.number] = run, lap.buffer
-                lap.next_run()
-                nursery.start_soon(self._guarded, self._drain, nursery)
+    async def _received(self, lap: _Lap, count: int, nursery: trio.Nursery) -> None:
+        """Counts bytes that are where they belong. A run that is full lands, and the next one of the lap gets a buffer."""
+        run, buffer = lap.run, lap.buffer
+        lap.done += count
+        if buffer is None or lap.done < run.bytes.stop:
+            return
+        await self._landed(run, buffer)
+        self._arrived[run.number] = run, buffer
+        lap.next_run()
+        nursery.start_soon(self._guarded, self._drain, nursery)
+        if lap.missing.length:
+            lap.buffer = await self._borrow(lap.run)
 
     async def _landed(self, run: Run, buffer: bytearray) -> None:
         """Takes the chunk digests of a run and stages its bytes, both from the buffer it was received into."""

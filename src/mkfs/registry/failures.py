@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Iterator
 from typing import Final
 
+import h11
 import httpcore2
 import httpx2
 import trio
@@ -31,6 +32,7 @@ TRANSPORT_ERRORS: Final = (
     httpcore2.ProtocolError,
     httpcore2.ProxyError,
     httpcore2.UnsupportedProtocol,
+    h11.ProtocolError,
     OSError,
 )
 
@@ -43,8 +45,8 @@ _NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LEN
 
 _TIMEOUTS: Final = (httpx2.TimeoutException, httpcore2.TimeoutException, trio.TooSlowError)
 _CONNECTS: Final = (httpx2.ConnectTimeout, httpcore2.ConnectTimeout)
-_PROTOCOL: Final = (httpx2.ProtocolError, httpcore2.ProtocolError)
-_LOCAL: Final = (httpx2.LocalProtocolError, httpcore2.LocalProtocolError, httpx2.InvalidURL)
+_PROTOCOL: Final = (httpx2.ProtocolError, httpcore2.ProtocolError, h11.ProtocolError)
+_LOCAL: Final = (httpx2.LocalProtocolError, httpcore2.LocalProtocolError, h11.LocalProtocolError, httpx2.InvalidURL)
 _PROXY: Final = (httpx2.ProxyError, httpcore2.ProxyError)
 
 

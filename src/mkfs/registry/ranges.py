@@ -5,7 +5,7 @@ Implementations: `registry.repository` (HTTP), `mkfs.testing` (memory, with faul
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, final
 
 from mkfs.oci.descriptor import Descriptor
 from mkfs.ranges import ByteRange
@@ -28,6 +28,13 @@ class BlobStream(Protocol):
         Raises `Unreachable` when the body is cut, stalls, or is longer than promised.
         """
 
+    async def receive_into(self, target: memoryview) -> int:
+        """The next bytes into `target` (not empty), from its start; how many came, 0 at the end. Raises as iterating does.
+
+        Comes back with what there is when there is a pause, so that progress is seen; the larger the target, the less a byte costs.
+        A body is read in one of the two ways. Nothing writes to `target` any more when this is left, cancelled or not.
+        """
+
 
 class RangeReader(Protocol):
     """Reads of the blobs of one repository. Any number of reads may run at once; cancelling one leaves the others alone."""
@@ -39,3 +46,24 @@ class RangeReader(Protocol):
         One try: whoever proves the bytes decides about the next. Raises `NotFound`, `NotAuthorised` (credentials were tried anew),
         `Unreachable` (also for an answer that is not exactly the range or the whole blob).
         """
+
+
+@final
+class Rest:
+    """What is left of a piece: for streams that have pieces, and know no better way to `BlobStream.receive_into`."""
+
+    __slots__ = ("_piece",)
+
+    def __init__(self) -> None:
+        self._piece = memoryview(b"")
+
+    async def pour(self, pieces: AsyncIterator[bytes], target: memoryview) -> int:
+        """The next bytes of `pieces` into `target`; see `BlobStream.receive_into`. Raises as the iterator does."""
+        while not self._piece:
+            try:
+                self._piece = memoryview(await anext(pieces))
+            except StopAsyncIteration:
+                return 0
+        count = min(len(target), len(self._piece))
+        target[:count], self._piece = self._piece[:count], self._piece[count:]
+        return count

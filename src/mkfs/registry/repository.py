@@ -151,11 +151,15 @@ class Repository:
             if known is not None:
                 async with self._exchange.ask(known, headers) as answer:
                     if answer.status not in _EXPIRED:
-                        yield await self._body(answer, blob, wanted)
+                        body = await self._body(answer, blob, wanted)
+                        yield body
+                        await body.finish()
                         return
                     await answer.explanation()  # for the connection's sake
             async with self._exchange.ask(self._exchange.url("blobs", str(blob.digest)), headers) as answer:
-                yield await self._body(answer, blob, wanted)
+                body = await self._body(answer, blob, wanted)
+                yield body
+                await body.finish()
         except Unreachable:
             self._elsewhere.pop(blob.digest, None)  # where it broke is not where to go on
             raise
@@ -209,7 +213,23 @@ class Body:
             if self._left:
                 raise Unreachable(f"the body ended {self._left} bytes early (expected {self.range.length})", self.host) from None
             raise
-        self._left -= len(piece)
+        self._count(len(piece))
+        return piece
+
+    async def receive_into(self, target: memoryview) -> int:
+        """See `registry.ranges.BlobStream`."""
+        count = await self._answer.receive_into(target)
+        if not count and self._left:
+            raise Unreachable(f"the body ended {self._left} bytes early (expected {self.range.length})", self.host)
+        self._count(count)
+        return count
+
+    async def finish(self) -> None:
+        """Receives the end, if all bytes have come: only then can the connection serve the next request. Raises `Unreachable`."""
+        if not self._left:
+            self._count(await self._answer.receive_into(memoryview(bytearray(1))))
+
+    def _count(self, received_bytes: int) -> None:
+        self._left -= received_bytes
         if self._left < 0:
             raise Unreachable(f"the body is longer than promised (expected {self.range.length} bytes)", self.host)
-        return piece

@@ -23,7 +23,9 @@ from mkfs import __version__
 from mkfs.errors import BadDocument, Unreachable
 from mkfs.oci.registry_error import describe_error
 from mkfs.registry.failures import TRANSPORT_ERRORS, unreachable
+from mkfs.registry.lane import LaneBody
 from mkfs.registry.pool import CONNECTIONS
+from mkfs.registry.ranges import Rest
 from mkfs.registry.retries import ANSWER_SECONDS, CONNECT_SECONDS, STALL_SECONDS
 from mkfs.registry.urls import Url
 from mkfs.units import KIB
@@ -75,6 +77,7 @@ class Answer:
         self._counters = counters
         self._authorization = authorization
         self._body: AsyncIterator[bytes] | None = None
+        self._rest = Rest()
 
     def header_values(self, name: str) -> list[str]:
         """The values of all headers called `name`, in order."""
@@ -100,6 +103,22 @@ class Answer:
             raise unreachable(error, self.url.origin, answered=True) from error
         self._counters.received(len(piece))
         return piece
+
+    async def receive_into(self, target: memoryview) -> int:
+        """The next bytes into `target` (not empty), from its start: how many came, 0 at the end. Raises as iterating does.
+
+        A body is read in one of the two ways. Cancelling may lose bytes.
+        """
+        stream = self._response.stream
+        if not isinstance(stream, LaneBody):
+            return await self._rest.pour(self, target)
+        try:
+            with trio.fail_after(STALL_SECONDS):
+                count = await stream.receive_into(target)
+        except TRANSPORT_ERRORS as error:
+            raise unreachable(error, self.url.origin, answered=True) from error
+        self._counters.received(count)
+        return count
 
     async def read(self, limit_bytes: int) -> bytes:
         """All of the body. Raises `Unreachable`, and `BadDocument` as soon as it is longer than `limit_bytes`."""

@@ -63,13 +63,12 @@ async def push(settings: SourceSettings, showing: Showing, *, key: SigningKey | 
         if means.repository is None:
             raise UsageError("nothing can be pushed offline")
         built = await _build(means, showing)
-        now = datetime.now(UTC)
-        index = index_referrer(built.subject, built.document, now)
+        index = index_referrer(built.subject, built.document)
         await _push(means.repository, index)
         if key is None:
             return Pushed(built, index.descriptor.digest, None)
         statement = IndexStatement.about(built.index, built.document, expires)
-        bundle = bundle_referrer(built.subject, encode_bundle(statement.sign(key), key.public.hint), now)
+        bundle = bundle_referrer(built.subject, encode_bundle(statement.sign(key), key.public.hint), datetime.now(UTC))
         await _push(means.repository, bundle)
         return Pushed(built, index.descriptor.digest, bundle.descriptor.digest)
 

@@ -17,6 +17,7 @@ from mkfs.errors import MkfsError, NotAuthorised, NotFound, Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.ranges import ByteRange
+from mkfs.registry.ranges import Rest
 from mkfs.testing.answers import Answer, Break, Cut, Hold, Pause, Request
 from mkfs.testing.bodies import BlobBody, as_body
 from mkfs.testing.faults import Faults
@@ -33,6 +34,7 @@ class MemoryStream:
         self._reader, self._served = reader, served
         self._items = answer.items()
         self._left = promised.length
+        self._rest = Rest()
         self.range = promised
         self.host = reader.host
 
@@ -54,6 +56,10 @@ class MemoryStream:
         if self._left:
             raise Unreachable(f"the answer ended {self._left} bytes early (expected {self.range.length} bytes)", self.host)
         raise StopAsyncIteration
+
+    async def receive_into(self, target: memoryview) -> int:
+        """See `BlobStream`."""
+        return await self._rest.pour(self, target)
 
 
 @final

@@ -1,0 +1,294 @@
+"""The bulk lane: long ranges on connections of our own, over real sockets; whatever it is answered, it ends as the pool would."""
+
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpcore2
+import pytest
+import trio
+
+from mkfs.errors import Unreachable
+from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.digest import Digest
+from mkfs.oci.reference import Reference
+from mkfs.ranges import ByteRange
+from mkfs.registry.client import ClientSettings, RegistryClient
+from mkfs.registry.credentials import Credentials
+from mkfs.registry.pool import BULK_BYTES, PoolTransport
+from mkfs.registry.proxies import Proxies
+from mkfs.registry.repository import Repository
+from mkfs.registry.settings import TlsSettings
+from mkfs.registry.transport import Transport
+from mkfs.registry.trust import Trust
+from mkfs.registry.urls import Url
+from mkfs.testing import faults
+from mkfs.testing.access import Basic
+from mkfs.testing.bodies import SeededBody
+from mkfs.testing.faults import Fault, Match
+from mkfs.testing.registry import MemoryRegistry
+from mkfs.testing.serving import RegistryServer, serve
+from tests.support.little_model import BLOB, DATA, MANIFEST
+from tests.support.talking import speaking
+from tests.support.wrong_answers import WANTED, WRONG_ANSWERS
+
+HANG_SECONDS = 10  # of real time: beyond it something waits for ever
+BODY = SeededBody(4, BULK_BYTES).read(ByteRange(0, BULK_BYTES))
+LONG = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4194303/4194304\r\nContent-Length: 4194304\r\n\r\n" + BODY
+
+
+@pytest.fixture(autouse=True)
+def _short_ranges_are_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mkfs.registry.pool.BULK_BYTES", 1000)
+
+
+@pytest.fixture
+def callers(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Everybody who connected to a registry."""
+    found: list[object] = []
+    accept = RegistryServer.get_request
+
+    def count(server: RegistryServer) -> object:
+        connection = accept(server)
+        found.append(connection)
+        return connection
+
+    monkeypatch.setattr(RegistryServer, "get_request", count)
+    return found
+
+
+@contextmanager
+def asking(registry: MemoryRegistry) -> Iterator[tuple[RegistryClient, Repository]]:
+    """A client of `registry`, over sockets, whose pool may serve no range."""
+    with serve(registry) as server, trio.fail_after(HANG_SECONDS):
+        client = RegistryClient(ClientSettings(), Credentials.anonymous())
+        yield client, client.repository(Reference.parse(f"localhost:{server.port}/team/model:7b"))
+
+
+async def receive(repository: Repository, blob: Descriptor, wanted: ByteRange = WANTED, *, step: int = 1 << 20) -> bytes:
+    """The bytes of `wanted`, received into memory `step` bytes at a time."""
+    async with repository.open_range(blob, wanted) as stream:
+        memory, done = memoryview(bytearray(stream.range.length)), 0
+        while done < len(memory):
+            done += await stream.receive_into(memory[done : done + step])
+        return bytes(memory[wanted.start - stream.range.start :][: wanted.length])
+
+
+async def heard(transport: Transport, url: str) -> bytes:
+    """The body of a 206 from `url`."""
+    async with transport.ask(Url.parse(url), {"Range": f"bytes=0-{BULK_BYTES - 1}"}) as answer:
+        assert answer.status == 206
+        memory, done = memoryview(bytearray(BULK_BYTES + 1)), 0
+        while count := await answer.receive_into(memory[done:]):
+            done += count
+        return bytes(memory[:done])
+
+
+async def test_long_ranges_come_one_after_another_over_one_connection(
+    registry: MemoryRegistry, blob: Descriptor, callers: list[object]
+) -> None:
+    with asking(registry) as (client, repository):
+        async with client:
+            for step in (1, 4096, 1 << 20)[::-1]:
+                wanted = ByteRange(7, 7 + min(150_000, 2000 * step))
+                assert await receive(repository, blob, wanted, step=step) == DATA[wanted.start : wanted.stop]
+            assert (client.statistics().answers, client.statistics().requests) == (0, 3)
+            assert client.statistics().received_bytes == registry.bytes_sent(BLOB)
+        assert len(callers) == 1
+
+
+async def test_only_long_ranges_take_the_lane(
+    registry: MemoryRegistry, callers: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mkfs.registry.pool.BULK_BYTES", BULK_BYTES)
+    body = SeededBody(3, BULK_BYTES + 1)
+    long = Descriptor("x", Digest.of(body.read(ByteRange(0, body.size_bytes))), body.size_bytes)
+    registry.push("team/model", None, MANIFEST, {long.digest: body})
+    with asking(registry) as (client, repository):
+        async with client:
+            for wanted, connections in ((ByteRange(0, BULK_BYTES - 1), 1), (ByteRange(1, BULK_BYTES + 1), 2), (ByteRange(1, 9), 2)):
+                assert await receive(repository, long, wanted) == body.read(wanted)
+                assert len(callers) == connections
+
+
+async def test_a_long_range_goes_through_the_proxy_where_there_is_one() -> None:
+    called = []
+
+    class Network(httpcore2.AsyncNetworkBackend):
+        async def connect_tcp(self, host: str, port: int, **options: object) -> httpcore2.AsyncNetworkStream:
+            called.append(host)
+            raise httpcore2.ConnectError
+
+    inner = PoolTransport(Proxies(http="http://proxy.test:3128"), Trust(TlsSettings()))
+    inner._backend = Network()
+    transport = Transport(inner)
+    with pytest.raises(Unreachable):
+        async with transport.ask(Url.parse("http://registry.test/v2/"), {"Range": "bytes=0-99999"}):
+            pass
+    await transport.aclose()
+    assert called == ["proxy.test"]
+
+
+@pytest.mark.parametrize(("actions", "words"), WRONG_ANSWERS)
+async def test_an_answer_that_is_not_exactly_what_was_asked_for_is_no_answer_here_either(
+    registry: MemoryRegistry, blob: Descriptor, monkeypatch: pytest.MonkeyPatch, actions: list[faults.Action], words: str
+) -> None:
+    monkeypatch.setattr("mkfs.registry.transport.STALL_SECONDS", 0.1)
+    monkeypatch.setattr("mkfs.registry.transport.ANSWER_SECONDS", 0.1)
+    installed = [registry.faults.install(Fault(Match(), action)) for action in actions]
+    with asking(registry) as (client, repository):
+        async with client:
+            with pytest.raises(Unreachable, match=words):
+                await receive(repository, blob)
+            assert len(registry.requests()) == 1
+            for fault in installed:
+                registry.faults.mend(fault)
+            assert await receive(repository, blob) == DATA[WANTED.start : WANTED.stop]
+            assert client.statistics().answers == 0
+
+
+@pytest.mark.parametrize("action", [faults.IgnoreRange(), faults.NoContentLength()])
+async def test_other_bodies_that_are_legal_come_right_as_well(
+    registry: MemoryRegistry, blob: Descriptor, action: faults.Action
+) -> None:
+    registry.faults.install(Fault(Match(), action))
+    with asking(registry) as (client, repository):
+        async with client:
+            assert await receive(repository, blob) == DATA[WANTED.start : WANTED.stop]
+            assert await receive(repository, blob) == DATA[WANTED.start : WANTED.stop]
+
+
+async def test_a_password_stays_with_the_registry_when_the_blob_is_elsewhere(
+    registry: MemoryRegistry, storage: MemoryRegistry, blob: Descriptor, docker_config: Callable[..., Path], callers: list[object]
+) -> None:
+    registry.access = Basic({"me": "secret"})
+    with serve(registry) as server, serve(storage) as elsewhere, trio.fail_after(HANG_SECONDS):
+        redirect = faults.Redirect(f"{elsewhere.url}/storage/{{digest}}?signature")
+        registry.faults.install(Fault(Match(path="/blobs/"), redirect))
+        credentials = Credentials.load(docker_config(server.host, "me:secret"))
+        async with RegistryClient(ClientSettings(plain_http=True), credentials) as client:
+            reference = Reference.parse(f"{server.host}/team/model:7b")
+            repository = client.repository(reference)
+            await repository.resolve(reference)  # signs in
+            registry.log.clear()
+            callers.clear()
+            for _ in range(3):
+                assert await receive(repository, blob) == DATA[WANTED.start : WANTED.stop]
+        assert len(callers) == 2
+    assert [(each.status, "authorization" in each.header_names) for each in registry.requests()] == [(307, True)]
+    assert [each.status for each in storage.requests()] == [206] * 3
+    assert all("authorization" not in each.header_names for each in storage.requests())
+
+
+async def test_who_leaves_gets_his_memory_back_at_once(registry: MemoryRegistry, blob: Descriptor) -> None:
+    held = faults.Stall(after_bytes=5000)
+    registry.faults.install(Fault(Match(), held))
+    with asking(registry) as (client, repository):
+        async with client:
+            memory = bytearray(WANTED.length)
+
+            async def read() -> None:
+                async with repository.open_range(blob, WANTED) as stream:
+                    count = await stream.receive_into(memoryview(memory))
+                    await stream.receive_into(memoryview(memory)[count:])
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read)
+                await trio.to_thread.run_sync(held.gate.wait_until_held)
+                nursery.cancel_scope.cancel()
+            before = bytes(memory)
+            held.release()
+            assert await receive(repository, blob) == DATA[WANTED.start : WANTED.stop]
+            assert bytes(memory) == before
+            assert client.statistics().answers == 0
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"220 smtp.test ESMTP\r\n",
+        b"HTTP/1.1 206 Partial Content\r\n" + b"X-Long: " + bytes(b"x" * 100_000) + b"\r\n\r\n",
+        b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        b"HTTP/1.1 206 Partial Content\r\nContent-Length: -5\r\n\r\nhello",
+        b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\nBad Header: x\r\n\r\nhello",
+        b"",
+    ],
+    ids=["no HTTP", "endless head", "two lengths", "negative length", "no header", "nothing"],
+)
+async def test_what_is_no_http_is_told_so(said: bytes) -> None:
+    transport = Transport(PoolTransport(Proxies(), Trust(TlsSettings())))
+    with speaking(said) as port, trio.fail_after(HANG_SECONDS):
+        with pytest.raises(Unreachable, match="closed without an answer, or the answer is not HTTP"):
+            async with transport.ask(Url.parse(f"http://127.0.0.1:{port}/"), {"Range": "bytes=0-4194303"}):
+                pass
+        await transport.aclose()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(LONG.replace(b"\r\n\r\n", b"\r\nConnection: Close\r\n\r\n", 1), LONG, id="asked to close"),
+        pytest.param(LONG.replace(b"HTTP/1.1", b"HTTP/1.0", 1), LONG, id="old HTTP"),
+        pytest.param(LONG + b"HTTP/1.1 200 OK\r\n", LONG, id="more than announced"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\n\r\n" + LONG, LONG, id="news before the answer"),
+    ],
+)
+async def test_each_answer_is_the_answer_to_its_request(first: bytes, second: bytes) -> None:
+    """A connection that might hold something else is not used again: each call hears the first words of a new one."""
+    transport = Transport(PoolTransport(Proxies(), Trust(TlsSettings())))
+    with speaking(first, second) as port, trio.fail_after(HANG_SECONDS):
+        for _ in range(2):
+            assert await heard(transport, f"http://127.0.0.1:{port}/") == BODY
+        await transport.aclose()
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_not_used(
+    registry: MemoryRegistry, blob: Descriptor, callers: list[object]
+) -> None:
+    with asking(registry) as (client, repository):
+        async with client:
+            assert await receive(repository, blob) == DATA[WANTED.start : WANTED.stop]
+            ((_, wire),) = client._transport._inner._lane._idle
+            callers[0][0].shutdown(2)
+            with trio.fail_after(HANG_SECONDS):
+                await trio.lowlevel.wait_readable(wire._socket)
+            assert await receive(repository, blob) == DATA[WANTED.start : WANTED.stop]
+        assert len(callers) == 2
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate for 127.0.0.1 that nobody signed, in one file."""
+    place = tmp_path_factory.mktemp("tls")
+    key, found = place / "key.pem", place / "both.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", found, "-days", "2"]
+    subprocess.run([*command, "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"], capture_output=True, check=True)
+    found.write_bytes(found.read_bytes() + key.read_bytes())
+    return found
+
+
+@pytest.fixture
+def secured(certificate: Path) -> Iterator[str]:
+    """An address under TLS that answers two long requests on one connection, and then no more."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with speaking(LONG, LONG, context=context) as port:
+        yield f"https://127.0.0.1:{port}/"
+
+
+async def test_tls_is_received_in_the_same_way(secured: str, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    transport = Transport(PoolTransport(Proxies(), Trust(TlsSettings())))
+    with trio.fail_after(HANG_SECONDS):
+        for _ in range(2):
+            assert await heard(transport, secured) == BODY
+        await transport.aclose()
+
+
+async def test_a_certificate_nobody_trusts_ends_the_call(secured: str) -> None:
+    transport = Transport(PoolTransport(Proxies(), Trust(TlsSettings())))
+    with trio.fail_after(HANG_SECONDS), pytest.raises(Unreachable, match="the certificate is not trusted"):
+        await heard(transport, secured)
+    await transport.aclose()

@@ -1,0 +1,40 @@
+"""Ports with somebody behind them who is no registry: for what a client does with answers that nobody should give."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+@contextmanager
+def speaking(*said: bytes, context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A port where each caller hears `said`, one for each request, and then no more; under TLS where there is a `context`."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve(connection: socket.socket) -> None:
+            with suppress(OSError), connection, _secured(connection, context) as secured:
+                for answer in said:
+                    if not secured.recv(4096):
+                        return
+                    secured.sendall(answer)
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                serve(connection)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _secured(connection: socket.socket, context: ssl.SSLContext | None) -> socket.socket:
+    return connection if context is None else context.wrap_socket(connection, server_side=True)
