@@ -124,6 +124,16 @@ def scan_streaming(data: bytes, step_bytes: int) -> Table:
     return scanner.table()
 
 
+def scan_to_the_end(data: bytes, step_bytes: int) -> Table:
+    """The table, from pieces of a layer whose size nobody knows before its end."""
+    scanner = TarScanner(None)
+    for start in range(0, len(data), step_bytes):
+        scanner.feed(start, memoryview(data)[start : start + step_bytes])
+    scanner.finish(len(data))
+    assert scanner.wants is None
+    return scanner.table()
+
+
 def scan_windows(read: Callable[[ByteRange], bytes], size_bytes: int) -> tuple[Table, list[ByteRange]]:
     """The table as a mount gets it, and the windows it read for it."""
     scanner = TarScanner(size_bytes)

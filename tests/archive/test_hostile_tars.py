@@ -21,6 +21,7 @@ from tests.archive.tarballs import (
     record,
     scan,
     scan_hopping,
+    scan_to_the_end,
 )
 
 MIB = 1024 * 1024
@@ -243,6 +244,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 def test_accepted(data: bytes, expected: tuple[Entry, ...]) -> None:
     assert scan(data) == expected
     assert scan_hopping(data, 333) == expected
+    assert scan_to_the_end(data, 333) == expected
 
 
 @pytest.mark.parametrize(("data", "what"), REFUSED.values(), ids=REFUSED)
@@ -253,3 +255,6 @@ def test_refused(data: bytes, what: str) -> None:
     assert len(caught.value.what) < 200
     with pytest.raises(BadArchive, match=what):
         scan_hopping(data, 333)
+    with pytest.raises(BadArchive, match=what) as caught:
+        scan_to_the_end(data, 333)
+    assert "at byte" in caught.value.where

@@ -1,6 +1,7 @@
 """Whatever tar is written, we read what was written; whatever is not a tar, we refuse with a `BadArchive` and nothing else."""
 
 import io
+import re
 import tarfile
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from mkfs.archive.entry import EntryKind
 from mkfs.archive.header import BLOCK_BYTES
 from mkfs.errors import BadArchive
-from tests.archive.tarballs import member, scan, scan_hopping, scan_streaming, scan_windows, seal
+from tests.archive.tarballs import member, scan, scan_hopping, scan_streaming, scan_to_the_end, scan_windows, seal
 
 EXAMPLES = settings(max_examples=150, derandomize=True, deadline=None, database=None)
 KINDS = {
@@ -85,6 +86,7 @@ def test_the_table_does_not_depend_on_how_it_arrives(wanted: list[Member], step_
     whole = scan(data)
     assert scan_hopping(data, step_bytes) == whole
     assert scan_streaming(data, step_bytes) == whole
+    assert scan_to_the_end(data, step_bytes) == whole
     assert scan_windows(lambda window: data[window.start : window.stop], len(data))[0] == whole
 
 
@@ -94,9 +96,11 @@ def test_a_cut_archive_is_refused_or_ends_between_entries(wanted: list[Member], 
     data = written(wanted, tar_format)
     try:
         table = scan(data[:cut])
-    except BadArchive:
+    except BadArchive as error:
+        with pytest.raises(BadArchive, match=re.escape(error.what)):
+            scan_to_the_end(data[:cut], 700)
         return
-    assert table == scan(data)[: len(table)]
+    assert scan_to_the_end(data[:cut], 700) == table == scan(data)[: len(table)]
     assert all(entry.content_offset + entry.size_bytes <= cut for entry in table)
 
 

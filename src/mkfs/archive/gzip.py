@@ -1,7 +1,7 @@
 """gzip by member (RFC 1952), decompressed by zlib: header, CRC-32 and size are checked there.
 
-Two differences to Go's reader: a header flag that nobody knows is refused (RFC 1952 §2.3.1.2; Go ignores it), and a file name may have
-more than 511 bytes (Go refuses it).
+Two differences to Go's reader: a header flag that nobody knows is refused (RFC 1952 §2.3.1.2; Go ignores it), and a file name may
+have more than 511 bytes (Go refuses it).
 """
 
 import zlib

@@ -6,7 +6,8 @@ tools that unpack such layers (Go's archive/tar in kit, GNU tar, bsdtar, Python)
 they would not, it is refused (`archive.extended`, `archive.pax`, `archive.header` say what). Sparse files are refused as well.
 
 The end is two blocks of zeros; whatever follows them is ignored, as GNU tar and Go do. One block of zeros, or nothing, is an end
-too where it is the last of the layer.
+too where it is the last of the layer. Where a layer ends is known beforehand or, of one that is decompressed as it comes, only then
+(`finish`); what is refused is the same.
 
 Bounds: memory grows with the entries and their names (`ENTRIES_LIMIT`, `NAMES_LIMIT_BYTES`) and one entry's extended headers
 (`EXTENDED_LIMIT_BYTES`); every header is copied and looked at once.
@@ -31,7 +32,8 @@ NAMES_LIMIT_BYTES: Final = 128 * MIB  # of all names and targets in a layer: a m
 class TarScanner:
     """Scans a tar of `size_bytes`; `layer` names it in errors. Feed it until `wants` is None, then take the `table`.
 
-    `BadArchive` (what is wrong, entry and offset) may come from the constructor and from `feed`; the scanner is spent then.
+    With `size_bytes` None feed it everything, then `finish` it. `BadArchive` (what is wrong, entry and offset) may come from the
+    constructor, `feed` and `finish`; the scanner is spent then.
     """
 
     __slots__ = (
@@ -49,7 +51,7 @@ class TarScanner:
         "_zeros_seen",
     )
 
-    def __init__(self, size_bytes: int, layer: str = "") -> None:
+    def __init__(self, size_bytes: int | None, layer: str = "") -> None:
         self._size_bytes, self._layer = size_bytes, layer
         self._at = self._needed = 0  # what is awaited: `_needed` bytes from `_at` on, of which `_pending` holds the first
         self._pending = bytearray()
@@ -90,6 +92,24 @@ class TarScanner:
             except BadArchive as error:
                 raise BadArchive(error.what, self._where()) from None
 
+    def finish(self, size_bytes: int) -> None:
+        """Says that the layer, all of which was fed, ends here after `size_bytes`. Raises `BadArchive`."""
+        self._size_bytes = size_bytes
+        if self._complete:
+            return
+        try:
+            if self._entries:
+                self._check_content(self._entries[-1])
+            if self._pending or self._awaited is not None:
+                self._await(self._at, self._needed)
+            self._await_header(self._at)
+        except BadArchive as error:
+            raise BadArchive(error.what, self._where()) from None
+
+    def entries_from(self, number: int) -> list[Entry]:
+        """The entries known so far, without the first `number`."""
+        return self._entries[number:]
+
     def table(self) -> Table:
         """All entries. Raises `ValueError` while something is still wanted."""
         if not self._complete:
@@ -97,7 +117,7 @@ class TarScanner:
         return tuple(self._entries)
 
     def __repr__(self) -> str:
-        return f"<TarScanner of {self._size_bytes} bytes, {len(self._entries)} entries, wants {self.wants}>"
+        return f"<TarScanner of {self._size_bytes or 'unknown'} bytes, {len(self._entries)} entries, wants {self.wants}>"
 
     def _take(self, block: bytes) -> None:
         if self._awaited is not None:
@@ -125,9 +145,7 @@ class TarScanner:
 
     def _take_entry(self, header: Header, content_offset: int) -> None:
         entry = self._extended.entry(header, content_offset)
-        stop = content_offset + entry.size_bytes
-        if stop > self._size_bytes:
-            raise BadArchive(f"content ends past the end of the layer (at byte {stop} of {self._size_bytes})")
+        self._check_content(entry)
         self._names_bytes += len(entry.path) + len(entry.link)
         if len(self._entries) == ENTRIES_LIMIT or self._names_bytes > NAMES_LIMIT_BYTES:
             raise BadArchive(f"more than {ENTRIES_LIMIT} entries, or {NAMES_LIMIT_BYTES} bytes of names")
@@ -144,8 +162,13 @@ class TarScanner:
 
     def _await(self, at: int, needed: int) -> None:
         self._at, self._needed = at, needed
-        if at + needed > self._size_bytes:
+        if self._size_bytes is not None and at + needed > self._size_bytes:
             raise BadArchive(f"archive is cut short (got {self._size_bytes} bytes, expected at least {at + needed})")
+
+    def _check_content(self, entry: Entry) -> None:
+        stop = entry.content_offset + entry.size_bytes
+        if self._size_bytes is not None and stop > self._size_bytes:
+            raise BadArchive(f"content ends past the end of the layer (at byte {stop} of {self._size_bytes})")
 
     def _check_nothing_waits(self) -> None:
         if self._extended.waiting:
