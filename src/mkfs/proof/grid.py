@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, final
 
-from mkfs.archive.entry import EntryKind, Table
+from mkfs.archive.entry import Entry, EntryKind, Table
 from mkfs.errors import IntegrityError
 from mkfs.ranges import ByteRange
 from mkfs.units import MIB
@@ -133,12 +133,22 @@ def grid_of(table: Table | None, size_bytes: int) -> Grid:
     else:
         at = 0
         for entry in table:
-            padded = -(-entry.size_bytes // _TAR_BLOCK_BYTES) * _TAR_BLOCK_BYTES
-            content = ByteRange(entry.content_offset, min(entry.content_offset + padded, size_bytes))
-            if entry.kind is EntryKind.FILE and content.length >= OWN_FILE_BYTES and content.start >= at:
+            content = own_run(entry, size_bytes)
+            if content is not None and content.start >= at:
                 own.append(content)
                 at = content.stop
     return Grid(size_bytes, _segments(own, size_bytes))
+
+
+def own_run(entry: Entry, size_bytes: int | None = None) -> ByteRange | None:
+    """What of a tar (of `size_bytes`, if that is known) is stored as a file of its own for `entry`: its content with its padding.
+    None where it is part of the rest.
+    """
+    if entry.kind is not EntryKind.FILE:
+        return None
+    stop = entry.content_offset - (-entry.size_bytes // _TAR_BLOCK_BYTES) * _TAR_BLOCK_BYTES
+    content = ByteRange(entry.content_offset, stop if size_bytes is None else min(stop, size_bytes))
+    return content if content.length >= OWN_FILE_BYTES else None
 
 
 def _segments(own: list[ByteRange], size_bytes: int) -> Iterator[Segment]:
