@@ -1,7 +1,8 @@
 """Own chunk indexes by layer: what was proven once is known for good, even when the layer's bytes had to go.
 
 An index is believed because we wrote it, and it carries its own sha256. Where two could be kept (another kit may have shown the
-same layer as one raw file), the one with a table is worth more. Keeping one is a favour, no duty.
+same layer as one raw file), the one with a table is worth more; of two that take the blob in different ways (as it is stored,
+decompressed) the later one counts. Keeping one is a favour, no duty.
 """
 
 import logging
@@ -56,7 +57,8 @@ def find_index(shared: Shared, digest: Digest, report: Report | None = None) -> 
 def keep_index(shared: Shared, index: ChunkIndex) -> None:
     """Keeps `index`, made from bytes that were proven, unless one as good is there. Blocks; what fails is logged."""
     kept = find_index(shared, index.layer)
-    if kept is not None and (kept.table is not None or index.table is None):
+    same = kept is not None and kept.compression == index.compression
+    if kept is not None and same and (kept.table is not None or index.table is None):
         return
     layout, content = shared.layout, index.encode()
     try:

@@ -10,21 +10,15 @@ Atomic: a write that began before `publish` ends before the rename; one that com
 or whose write failed, may not be what the last writer meant: their chunks are hashed from the disk before anybody reads them.
 """
 
-import errno
 import os
 import threading
-from contextlib import suppress
 from typing import Final, Self, final
 
-from mkfs.cache.claims import Claim, bury, claim_directory
+from mkfs.cache.claims import Claim, claim_directory
 from mkfs.cache.coverage import Coverage
 from mkfs.cache.files import Buffer, create, open_to_read, open_to_write, remove, write_at
-from mkfs.cache.indexes import keep_index
-from mkfs.cache.layout import Place
-from mkfs.cache.partial import remove_partial
-from mkfs.cache.pins import pin
+from mkfs.cache.publishing import publish
 from mkfs.cache.shared import Shared
-from mkfs.cache.shelf import INDEX, find_layer
 from mkfs.cache.space import reserve, unusable
 from mkfs.cache.stored import StoredLayer
 from mkfs.cache.stored_file import stored_name
@@ -33,8 +27,6 @@ from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import Grid
 from mkfs.ranges import ByteRange
 
-_PUBLISH_TRIES: Final = 3  # once is the rule; again when what stood in the way was garbage
-_TAKEN: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
 _EXTRA_INODES: Final = 2  # the directory and the index
 
 
@@ -131,35 +123,9 @@ class Staging:
                 raise ValueError("bytes of the layer are missing")
             self._closed = True
         try:
-            write_at(create(INDEX, self._claim.file), index.encode(), 0)
-            layer = self._rename(index, self._shared.layout.layer(self._blob.digest))
+            return publish(self._shared, self._claim, index, self._suspects)
         except OSError as error:
             raise unusable(error, self._grid.size_bytes, self._where) from error
-        finally:
-            remove(self._claim.name, self._staging)  # nothing there any more if it went well
-        return layer
-
-    def _rename(self, index: ChunkIndex, place: Place) -> StoredLayer:
-        for _ in range(_PUBLISH_TRIES):
-            try:
-                os.rename(self._claim.name, place.name, src_dir_fd=self._staging.fd, dst_dir_fd=place.directory.fd)
-            except OSError as error:
-                if error.errno not in _TAKEN:
-                    raise
-            else:
-                with suppress(BlockingIOError):  # somebody is taking it away already
-                    pin(self._claim.file)  # the descriptor lives on in the layer: no claim any more, but the reader's pin
-                layer = StoredLayer(self._shared, index, self._claim.file)
-                layer.trust_received(self._suspects)
-                self._shared.counters.add(published=1, published_bytes=self._grid.size_bytes)
-                keep_index(self._shared, index)
-                remove_partial(self._shared, index)
-                return layer
-            theirs = find_layer(self._shared, self._blob.digest)
-            if theirs is not None:
-                return theirs
-        bury(place.name, place.directory, self._staging)
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place.name)
 
     def discard(self) -> None:
         """Ends this staging and removes what was written. Does nothing after `publish` or a second time; raises nothing. Blocks."""

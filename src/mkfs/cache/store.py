@@ -11,6 +11,7 @@ from mkfs.cache.documents import Documents
 from mkfs.cache.evict import Room
 from mkfs.cache.eviction import MIN_FREE_RATIO, Limits
 from mkfs.cache.grants import Grants
+from mkfs.cache.growing import GrowingStaging
 from mkfs.cache.hot import HotChunks
 from mkfs.cache.indexes import find_index, keep_index, remove_index
 from mkfs.cache.layout import Layout
@@ -95,6 +96,10 @@ class Cache:
     def stage(self, blob: Descriptor, grid: Grid) -> Staging:
         """Room to receive layer `blob.digest`, stored as `grid` cuts it. Raises `CacheUnusable` where there is none."""
         return Staging.begin(self._shared, blob, grid)
+
+    def stage_growing(self, digest: Digest, expected_bytes: int = 0) -> GrowingStaging:
+        """Room to receive the content of layer `digest`, which has `expected_bytes` or more. Raises `CacheUnusable` without it."""
+        return GrowingStaging.begin(self._shared, digest, expected_bytes)
 
     def index(self, digest: Digest) -> ChunkIndex | None:
         """The chunk index of layer `digest`, if the layer was ever proven here and it is still kept. Raises nothing."""
