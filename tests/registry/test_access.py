@@ -323,7 +323,7 @@ async def test_a_challenge_that_leads_into_the_dark_is_not_followed(
     registry.faults.install(Fault(Match(), faults.Status(401, headers)))
     with pytest.raises(NotAuthorised):
         await client(Credentials.load(docker_config("registry.test", "me:secret"))).repository(reference).resolve(reference)
-    assert asked(registry) == [("GET 7b", 401, False)]
+    assert asked(registry) == [("GET 7b", 401, False), *([] if challenge else [("GET ", 401, False)])]
     assert not storage.requests()
 
 
@@ -374,7 +374,7 @@ async def test_a_life_that_makes_no_sense_does_not_keep_us_out(
     registry: MemoryRegistry, client: Client, reference: Reference, autojump_clock: MockClock, token: str, expires: str
 ) -> None:
     challenge = faults.Status(401, {"WWW-Authenticate": f'Bearer realm="{REALM}"'})
-    registry.faults.install(Fault(Match(path="/manifests/"), challenge, times=1))
+    registry.faults.install(Fault(Match(path="/manifests/"), challenge, times=None if expires == "1e400" else 1))
     body = f'{{{token}: "t", "expires_in": {expires}}}'.encode()
     registry.faults.install(Fault(Match(path="/token"), faults.Status(200, body=body)))
     if expires == "1e400":  # no number at all in JSON that everybody reads alike

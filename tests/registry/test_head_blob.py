@@ -41,7 +41,7 @@ async def test_a_blob_of_another_repository_is_not_found(
     other = client().repository(Reference.parse("registry.test/team/other:1"))
     with pytest.raises(NotFound, match=blob.digest.hex):
         await other.head_blob(blob)
-    assert asked(registry) == [("HEAD", 404)]
+    assert asked(registry) == [("HEAD", 404), ("GET", 404)]
 
 
 async def test_whoever_may_not_read_is_told_so(registry: MemoryRegistry, repository: Repository, blob: Descriptor) -> None:

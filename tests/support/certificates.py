@@ -41,7 +41,8 @@ class Authority:
 def _new(made: Certificate, subject: str, extension: str, *more: str | Path) -> None:
     made.cert.parent.mkdir(parents=True, exist_ok=True)
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2"]
-    _openssl("req", "-x509", *kind, "-subj", subject, "-addext", extension, "-keyout", made.key, "-out", made.cert, *more)
+    files: list[str | Path] = ["-keyout", made.key, "-out", made.cert]
+    _openssl("req", "-x509", *kind, "-subj", subject, "-addext", extension, *files, *more)
 
 
 def _openssl(*words: str | Path) -> None:

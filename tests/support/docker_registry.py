@@ -6,7 +6,6 @@ file is what it sends.
 
 import re
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from typing import Final
 
 from mkfs.oci.digest import Digest
 from tests.support.certificates import Authority, Certificate
+from tests.support.processes import listening
 
 _LISTENING: Final = re.compile(r"listening on (127\.0\.0\.1:[0-9]+)")
-_END_SECONDS: Final = 10
 _CONFIG: Final = """\
 version: 0.1
 log: {{level: info, accesslog: {{disabled: true}}}}
@@ -86,23 +85,9 @@ def running(
         passwords.write_bytes(b"".join(_htpasswd(user, password) for user, password in users.items()))
         text += _SIGN_IN.format(passwords=passwords)
     config.write_text(text)
-    with subprocess.Popen([program, "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        words: list[str] = []
-        try:
-            for line in process.stderr:
-                words.append(line)
-                if found := _LISTENING.search(line):
-                    break
-            else:
-                raise AssertionError(f"docker-registry did not start: {''.join(words)}")
-            drain = threading.Thread(target=words.extend, args=(process.stderr,), daemon=True)
-            drain.start()
-            yield DockerRegistry(found[1], storage, words)
-            assert process.poll() is None, f"docker-registry ended by itself: {''.join(words[-20:])}"
-        finally:
-            process.terminate()
-            process.wait(_END_SECONDS)
+    log: list[str] = []
+    with listening([program, "serve", config], _LISTENING, log) as host:
+        yield DockerRegistry(host, storage, log)
 
 
 def _htpasswd(user: str, password: str) -> bytes:

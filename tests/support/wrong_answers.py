@@ -15,7 +15,7 @@ WRONG_ANSWERS: Final[list[tuple[list[faults.Action], str]]] = [
     ([faults.WrongContentRange("bytes 1000-69998/204800")], _ASKED),
     ([faults.WrongContentRange("bytes 1000-69999/204801")], _ASKED),
     ([faults.WrongContentRange("bytes 0-204799/204800")], _ASKED),
-    ([faults.WrongContentRange("1000-69999/204800")], _ASKED),
+    ([faults.WrongContentRange("1001-69999/204800")], _ASKED),
     ([faults.MissingContentRange()], "no Content-Range"),
     ([faults.Encoded()], "came encoded .gzip."),
     ([faults.IgnoreRange(), faults.Encoded()], "came encoded .gzip."),

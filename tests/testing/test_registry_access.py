@@ -146,7 +146,7 @@ def test_an_identity_token_works_like_one_that_was_granted() -> None:
 
 
 def test_some_registries_know_no_post() -> None:
-    registry = registry_of(TokenIssuer(USERS, post=False))
+    registry = registry_of(TokenIssuer(USERS, refuses={"POST": 404}))
     assert registry.respond(Request("POST", "/token", body=b"grant_type=password")).status == 404
     offline = f"offline_token=true&scope={SCOPE}"
     assert "refresh_token" in ask_token(registry, offline, authorization=basic("ada", "lovelace"))[1]

@@ -7,7 +7,7 @@ from typing import Final, final
 from mkfs.ranges import ByteRange
 
 # Range units ignore case. 18 digits stay below 2**63, and no blob is larger.
-_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:([0-9]{1,18})|\*)", re.ASCII | re.IGNORECASE)
+_CONTENT_RANGE: Final = re.compile(r"(?:bytes )?([0-9]{1,18})-([0-9]{1,18})/(?:([0-9]{1,18})|\*)", re.ASCII | re.IGNORECASE)
 
 
 @final
@@ -22,7 +22,8 @@ class ContentRange:
 def parse_content_range(text: str) -> ContentRange | None:
     """Reads `bytes first-last/total`; None for anything else, the `bytes */total` of a 416 included.
 
-    Strict, as a wrong guess here is a wrong byte later: no missing unit, no white space, `first <= last < total`.
+    Strict, as a wrong guess here is a wrong byte later: no white space, `first <= last < total`. Only the unit may be missing, as
+    with Nexus: there is no other.
     """
     match = _CONTENT_RANGE.fullmatch(text)
     if not match:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, final
 
-from mkfs.errors import MkfsError, NotAuthorised
+from mkfs.errors import MkfsError, NotAuthorised, Unreachable
 from mkfs.oci.challenge import Challenge
 from mkfs.registry.credentials import Credentials
 from mkfs.registry.docker_config import Credential
@@ -33,6 +33,11 @@ class Showing:
     header: str = field(default="", repr=False)
     credential: Credential | None = None
 
+    @property
+    def is_token(self) -> bool:
+        """Whether it is a token, which may have become too old."""
+        return self.header.startswith("Bearer ")
+
 
 NOBODY: Final = Showing()
 
@@ -40,7 +45,7 @@ NOBODY: Final = Showing()
 @final
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A 401 or 403 of the registry. `said` is one line of its own words, or ""."""
+    """A 401 or 403 of the registry, or a 400 that may mean one. `said` is one line of its own words, or ""."""
 
     status: int
     challenges: tuple[Challenge, ...]
@@ -75,7 +80,11 @@ class Authority:
         """What to show with a new request. Raises `NotAuthorised`, `Unreachable` where a token had to be fetched."""
         if not self._way:
             return NOBODY
-        return await self._showing(await self._credential())
+        try:
+            return await self._showing(await self._credential())
+        except Unreachable:
+            self._way = ""  # a token server that moved: the registry says where to
+            raise
 
     async def after(self, refusal: Refusal, refused: Showing, *, first: bool) -> Showing:
         """What to show now that `refused` was; `first`: by the first answer to this request. Raises `NotAuthorised`,
@@ -98,12 +107,12 @@ class Authority:
     def _learn(self, refusal: Refusal, refused: Showing) -> bool:
         """Takes over what the registry wants; whether a 401 said so, or what is known already may be tried afresh."""
         if refusal.status != HTTPStatus.UNAUTHORIZED:
-            return False
+            return isinstance(self._way, Access) and refused.is_token
         for challenge in refusal.challenges:
             if challenge.scheme == "bearer" and "realm" in challenge.parameters:
                 self._way = self._access(challenge)
                 return True
-        if isinstance(self._way, Access) and refused.header.startswith("Bearer "):
+        if isinstance(self._way, Access) and refused.is_token:
             return True  # Harbor offers Basic to a token that is too old
         if any(challenge.scheme == "basic" for challenge in refusal.challenges):
             self._way = "basic"

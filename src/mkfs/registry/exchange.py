@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Final, TypeVar, final
 
 from mkfs.errors import Unreachable
-from mkfs.oci.challenge import parse_challenges
+from mkfs.oci.challenge import Challenge, parse_challenges
 from mkfs.registry.auth import TRIES, Authority, Refusal
 from mkfs.registry.hopeless import Hopeless
 from mkfs.registry.hosts import check_redirect
@@ -101,13 +101,24 @@ class Exchange:
         for tried in range(TRIES):
             shown = {"Authorization": showing.header} if showing.header else {}
             async with self._transport.ask(url, {**headers, **shown}, method=method, content=content) as answer:
-                if answer.status not in _REFUSALS:
+                # ECR Public answers 400 to a token that is too old; where a fresh one gets the same, it means what it says.
+                too_old = answer.status == HTTPStatus.BAD_REQUEST and showing.is_token and tried == 0
+                if answer.status not in _REFUSALS and not too_old:
                     yield answer
                     return
                 said = await answer.explanation()
-            refusal = Refusal(answer.status, parse_challenges(answer.header_values("WWW-Authenticate")), said)
+            challenges = parse_challenges(answer.header_values("WWW-Authenticate"))
+            if answer.status == HTTPStatus.UNAUTHORIZED and not challenges and not showing.header:
+                challenges = await self._asked_at_the_door()
+            refusal = Refusal(answer.status, challenges, said)
             showing = await self._authority.after(refusal, showing, first=tried == 0)
         raise Unreachable("the registry keeps asking for credentials that it was shown", self.origin.authority)
+
+    async def _asked_at_the_door(self) -> tuple[Challenge, ...]:
+        """What the API's root asks for: where GCR tells what it does not tell with its refusals."""
+        async with self._transport.ask(Url(self.origin, "/v2/"), {}) as answer:
+            await answer.explanation()  # for the connection's sake
+        return parse_challenges(answer.header_values("WWW-Authenticate"))
 
 
 def _target(answer: Answer) -> Url:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import trio
 
-from mkfs.errors import BadDocument, Mismatch, MkfsError, NotFound, Unreachable
+from mkfs.errors import BadDocument, Mismatch, MkfsError, NotAuthorised, NotFound, Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest, Verifier
 from mkfs.oci.manifest import decode_manifest
@@ -71,8 +71,11 @@ class Pushes:
 
     async def _has(self, blob: Descriptor) -> bool:
         """Whether the repository says that it has the blob; a registry that will not say is sent it."""
-        async with self._exchange.ask(self._exchange.url("blobs", str(blob.digest)), {}, method="HEAD") as answer:
-            return answer.status == HTTPStatus.OK and answer.header("Content-Length") == str(blob.size_bytes)
+        try:
+            async with self._exchange.ask(self._exchange.url("blobs", str(blob.digest)), {}, method="HEAD") as answer:
+                return answer.status == HTTPStatus.OK and answer.header("Content-Length") == str(blob.size_bytes)
+        except NotAuthorised:
+            return False
 
     async def _place(self, blob: Descriptor) -> Url:
         """Where the registry wants the blob."""

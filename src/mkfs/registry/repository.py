@@ -3,40 +3,37 @@
 What `resolve` and `read_blob` hand out matched a digest. What `open_range` hands out is unproven; whoever reads it proves it.
 
 Where a blob is kept elsewhere (a signed address at a storage host), that address is remembered and asked directly, until the
-storage refuses it or a transfer from it breaks. Atomic between checkpoints: `_elsewhere` holds an address only if a blob's bytes
-were promised from there.
+storage refuses it or a transfer from it breaks (`addresses`).
 """
 
 import io
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import BinaryIO, Final, final
 
-import cachetools
 import trio
 
-from mkfs.errors import BadDocument, Mismatch, Unreachable
+from mkfs.errors import BadDocument, Mismatch, NotAuthorised, Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.oci.reference import Reference
 from mkfs.proof.proven import Proven, prove
 from mkfs.ranges import ByteRange
+from mkfs.registry.addresses import Addresses
 from mkfs.registry.exchange import Exchange
 from mkfs.registry.manifests import DAMAGED_HINT, ResolvedManifest, read_manifest
 from mkfs.registry.pushes import Pushes
 from mkfs.registry.referrers import Referrers
 from mkfs.registry.replies import delivered, refusal
 from mkfs.registry.transport import Answer
-from mkfs.registry.urls import Url
 from mkfs.units import MIB
 
 _log: Final = logging.getLogger(__name__)
 
 DOCUMENT_LIMIT_BYTES: Final = 16 * MIB  # of what is read whole into memory: all the small layers of a kit have no more together
 _HASHED_AT_ONCE_BYTES: Final = MIB  # some ms of hashing; more of it goes to a thread, as others wait for the loop
-_ADDRESSES_KEPT: Final = 256  # a kit has some tens of layers
 
 _CONTENT: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
 # What storage hosts say to a signed address that is too old: S3 403, R2 400 and 403, Azure 403, others 401.
@@ -55,7 +52,7 @@ class Repository:
         self._exchange, self._origin = reading, reading.origin
         self._referrers = Referrers(reading)
         self._pushes = Pushes(pushing)
-        self._elsewhere: cachetools.LRUCache[Digest, Url] = cachetools.LRUCache(_ADDRESSES_KEPT)
+        self._addresses = Addresses()
 
     async def resolve(self, reference: Reference) -> ResolvedManifest:
         """The manifest that `reference`, a name in this repository, names now: by its digest where it has one, else by its tag.
@@ -117,7 +114,8 @@ class Repository:
     async def head_blob(self, blob: Descriptor) -> None:
         """Returns if this repository has `blob`, and would let us read it.
 
-        Where a HEAD does not say so (storage signed for GET only, a server that knows no HEAD), a GET of one byte does. Raises
+        Where a HEAD does not say so (storage signed for GET only, a server that knows no HEAD, a pull-through cache that answers it
+        with 404 until the first GET), a GET of one byte does. Raises
         `NotFound`, `NotAuthorised`, `Unreachable`, `Mismatch` for a descriptor of no bytes that should be some.
         """
         if blob.data is not None or not blob.size_bytes:
@@ -126,11 +124,10 @@ class Repository:
 
         async def work() -> None:
             url = self._exchange.url("blobs", str(blob.digest))
-            async with self._exchange.ask(url, {}, method="HEAD") as answer:
-                if answer.status == HTTPStatus.OK and answer.header("Content-Length") == str(blob.size_bytes):
-                    return
-                if answer.status == HTTPStatus.NOT_FOUND and answer.url.origin == self._origin:
-                    raise refusal(answer, "", f"{self.name}, blob {blob.digest}", answer.url.origin.authority)
+            with suppress(NotAuthorised):  # Artifactory says so to HEAD alone
+                async with self._exchange.ask(url, {}, method="HEAD") as answer:
+                    if answer.status == HTTPStatus.OK and answer.header("Content-Length") == str(blob.size_bytes):
+                        return
             async with self.open_range(blob, ByteRange(0, 1)):
                 return
 
@@ -145,23 +142,31 @@ class Repository:
         headers = {} if wanted == whole else {"Range": f"bytes={wanted.start}-{wanted.stop - 1}"}
         if fresh:
             headers["Cache-Control"] = "no-cache"
-            self._elsewhere.pop(blob.digest, None)
+            self._addresses.drop(blob.digest)
         try:
-            known = self._elsewhere.get(blob.digest)
-            if known is not None:
-                async with self._exchange.ask(known, headers) as answer:
-                    if answer.status not in _EXPIRED:
-                        body = await self._body(answer, blob, wanted)
-                        yield body
-                        await body.finish()
-                        return
-                    await answer.explanation()  # for the connection's sake
-            async with self._exchange.ask(self._exchange.url("blobs", str(blob.digest)), headers) as answer:
-                body = await self._body(answer, blob, wanted)
-                yield body
-                await body.finish()
+            known = self._addresses.get(blob.digest)
+            if known is None:
+                async with self._exchange.ask(self._exchange.url("blobs", str(blob.digest)), headers) as answer:
+                    body = await self._body(answer, blob, wanted)
+                    yield body
+                    await body.finish()
+                return
+            async with self._exchange.ask(known, headers) as answer:
+                if answer.status not in _EXPIRED:
+                    body = await self._body(answer, blob, wanted)
+                    yield body
+                    await body.finish()
+                    return
+                await answer.explanation()  # for the connection's sake
+            async with self._addresses.renewal(blob.digest) as (renewed, answered):
+                url = renewed or self._exchange.url("blobs", str(blob.digest))
+                async with self._exchange.ask(url, headers) as answer:
+                    body = await self._body(answer, blob, wanted)
+                    answered()
+                    yield body
+                    await body.finish()
         except Unreachable:
-            self._elsewhere.pop(blob.digest, None)  # where it broke is not where to go on
+            self._addresses.drop(blob.digest)
             raise
 
     async def _body(self, answer: Answer, blob: Descriptor, wanted: ByteRange) -> "Body":
@@ -170,7 +175,7 @@ class Repository:
         if answer.status in _CONTENT:
             body = Body(answer, delivered(answer, blob, wanted, host))
             if elsewhere:
-                self._elsewhere[blob.digest] = answer.url
+                self._addresses.keep(blob.digest, answer.url)
             return body
         said = await answer.explanation()
         if elsewhere and answer.status in _EXPIRED:  # fresh from the registry, so no matter of credentials

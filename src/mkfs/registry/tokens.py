@@ -9,8 +9,8 @@ leader was cancelled, the next one leads.
 
 import copy
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final, final
 from urllib.parse import urlencode
@@ -39,6 +39,8 @@ REFUSED_SECONDS: Final = 10.0
 CLIENT_ID: Final = "mkfs"  # oauth.md: what calls itself so may be told apart in the server's log
 _TOKEN: Final = re.compile(r"[!-~]+", re.ASCII)  # what a header can carry
 
+# GCR says 404 and JFrog 401 to a POST it does not know, ACR sometimes 400 (containerd core/remotes/docker/auth/fetch.go).
+_NO_SUCH_WAY: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
 _REFUSED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
@@ -124,24 +126,60 @@ class Tokens:
 
     async def _fetch(self, access: Access, credential: Credential | None) -> _Token:
         host = access.realm.origin.authority
-        url, headers, method, content = access.realm, {"Accept": "application/json"}, "GET", b""
-        fields = {name: value for name, value in (("service", access.service), ("scope", access.scope)) if value}
-        if credential is not None and credential.identity_token:
-            fields |= {"grant_type": "refresh_token", "client_id": CLIENT_ID, "refresh_token": credential.identity_token}
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-            method, content = "POST", urlencode(fields).encode("ascii")
-        else:
-            url = url.at(f"{url.target}{'&' if '?' in url.target else '?'}{urlencode(fields)}")
-            if credential is not None:
-                headers["Authorization"] = credential.basic()
-        async with self._transport.ask(url, headers, method=method, content=content) as answer:
-            if answer.status == HTTPStatus.OK:
-                return await _token(answer, host)
-            await answer.explanation()  # for the connection's sake
-            if answer.status in _REFUSED:
-                shown = "anonymous access" if credential is None else "these credentials"
-                raise NotAuthorised(f"the token server {host} refuses {shown} (status {answer.status})", access.registry)
-            raise Unreachable(f"the token server {host} answered with status {answer.status}", access.registry)
+        status = 0
+        for ask, another_way in _ways(access, credential):
+            async with self._transport.ask(ask.url, ask.headers, method=ask.method, content=ask.content) as answer:
+                if answer.status == HTTPStatus.OK:
+                    return await _token(answer, host)
+                await answer.explanation()  # for the connection's sake
+            status = answer.status
+            if status not in another_way:
+                break
+        if status in _REFUSED:
+            shown = "anonymous access" if credential is None else "these credentials"
+            raise NotAuthorised(f"the token server {host} refuses {shown} (status {status})", access.registry)
+        raise Unreachable(f"the token server {host} answered with status {status}", access.registry)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One way to ask for a token."""
+
+    url: Url
+    method: str
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(default=b"", repr=False)
+
+
+def _ways(access: Access, credential: Credential | None) -> tuple[tuple[_Ask, frozenset[HTTPStatus]], ...]:
+    """The ways to ask, best first, each with the answers that mean "not this way". Most servers know GET with a password best, and
+    an identity token needs POST; but some have only one of the two, or say so with a refusal.
+    """
+    fields = {name: value for name, value in (("service", access.service), ("scope", access.scope)) if value}
+    if credential is None:
+        return ((_get(access, fields), frozenset()),)
+    oauth = fields | {"client_id": CLIENT_ID}
+    if not credential.identity_token:
+        form = oauth | {"grant_type": "password", "username": credential.username, "password": credential.password}
+        return (_get(access, fields, credential), _NO_SUCH_WAY), (_post(access, form), frozenset())
+    first = _post(access, oauth | {"grant_type": "refresh_token", "refresh_token": credential.identity_token})
+    if not credential.username:
+        return ((first, frozenset()),)
+    as_password = replace(credential, password=credential.identity_token)
+    return (first, _NO_SUCH_WAY | _REFUSED), (_get(access, fields, as_password), frozenset())
+
+
+def _get(access: Access, fields: Mapping[str, str], credential: Credential | None = None) -> _Ask:
+    url = access.realm
+    url = url.at(f"{url.target}{'&' if '?' in url.target else '?'}{urlencode(fields)}")
+    shown = {"Authorization": credential.basic()} if credential else {}
+    return _Ask(url, "GET", {"Accept": "application/json", **shown})
+
+
+def _post(access: Access, form: Mapping[str, str]) -> _Ask:
+    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+    return _Ask(access.realm, "POST", headers, urlencode(form).encode("ascii"))
 
 
 async def _token(answer: Answer, host: str) -> _Token:

@@ -10,6 +10,7 @@ _MESSAGES: Mapping[str, str] = {
     "BLOB_UPLOAD_INVALID": "blob upload invalid",
     "BLOB_UPLOAD_UNKNOWN": "blob upload unknown to registry",
     "BLOB_UNKNOWN": "blob unknown to registry",
+    "DENIED": "requested access to the resource is denied",
     "DIGEST_INVALID": "provided digest is not one",
     "MANIFEST_BLOB_UNKNOWN": "manifest references a manifest or blob unknown to registry",
     "MANIFEST_INVALID": "manifest invalid",

@@ -85,6 +85,7 @@ class MemoryRegistry:
     """Repositories, a door, faults and a log. Contents, faults, door and switches may change between two requests.
 
     Whoever may in may also push, unless the registry is `read_only`; a push makes the repository. `referrers` None: no such list.
+    `exact_ranges_only`: a range must have both bounds, and end within the blob (ggcr, Artifactory), else 416.
     """
 
     def __init__(self, access: Access | None = None) -> None:
@@ -93,6 +94,7 @@ class MemoryRegistry:
         self.uploads = Uploads()
         self.referrers: ReferrersApi | None = None
         self.read_only = False
+        self.exact_ranges_only = False
         self.faults = Faults()
         self.log = Log()
 
@@ -155,7 +157,7 @@ class MemoryRegistry:
             case "manifests":
                 return _manifest(request, contents, target.name)
             case "blobs":
-                return _blob(request, target.digest, contents.blobs)
+                return _blob(request, target.digest, contents.blobs, exact=self.exact_ranges_only)
             case "tags":
                 return _tags(request, target.repository, contents)
             case "referrers" if self.referrers is not None:
@@ -217,7 +219,7 @@ def _accepted(accept: str, media_type: str) -> bool:
     return not accept or "*/*" in offers or media_type in offers
 
 
-def _blob(request: Request, digest: Digest | None, blobs: Mapping[Digest, BlobBody]) -> Answer:
+def _blob(request: Request, digest: Digest | None, blobs: Mapping[Digest, BlobBody], *, exact: bool = False) -> Answer:
     if digest is None:
         return refusal(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID")
     body = blobs.get(digest)
@@ -230,7 +232,7 @@ def _blob(request: Request, digest: Digest | None, blobs: Mapping[Digest, BlobBo
     if request.method != "GET" or bounds is None or bounds[0] == "bytes=-":
         return whole
     asked = _asked(bounds[1], bounds[2], size_bytes)
-    if asked is None:
+    if asked is None or (exact and asked != ByteRange(int(bounds[1] or 0), int(bounds[2] or 0) + 1)):
         return Answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {"Content-Range": f"bytes */{size_bytes}"}, digest=digest)
     headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{size_bytes}"
     return replace(whole, status=HTTPStatus.PARTIAL_CONTENT, span=asked, asked=asked)

@@ -40,8 +40,9 @@ class TokenIssuer:
     `users` maps names to passwords. `readers` maps a repository to those who may read it ("" is whoever does not sign in); one that
     is not in it is for all known users, and for everybody if `anonymous`. `writers` says the same of pushing, which nobody may who
     did not sign in. `expires_in_seconds` None says nothing, which means 60.
-    `realm` is where clients are sent for tokens; by default `/token` at the host they spoke to. `post` False answers POST
-    with 404, as some registries do. `now` is the clock, in seconds: trio's, where time shall jump.
+    `realm` is where clients are sent for tokens; by default `/token` at the host they spoke to. `refuses` maps methods to a status
+    that is all they get: GCR says 404 to POST, JFrog 401, ACR sometimes 400. `now` is the clock, in seconds: trio's, where time
+    shall jump.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class TokenIssuer:
         service: str = "registry.test",
         realm: str = "",
         expires_in_seconds: int | None = 300,
-        post: bool = True,
+        refuses: Mapping[str, int] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.service = service
@@ -64,7 +65,7 @@ class TokenIssuer:
         self._readers = readers or {}
         self._writers = writers or {}
         self._realm = realm
-        self._post = post
+        self._refuses = refuses or {}
         self._now = now
         self._lock = threading.Lock()
         self._grants: dict[str, _Grant] = {}
@@ -107,6 +108,8 @@ class TokenIssuer:
 
     def answer(self, request: Request) -> Answer:
         """The token endpoint."""
+        if request.method in self._refuses:
+            return Answer.of_bytes(self._refuses[request.method], b"page not found\n", {"Content-Type": "text/plain"})
         if request.method == "POST":
             return self._answer_post(request)
         fields = parse_qs(request.query)
@@ -117,8 +120,6 @@ class TokenIssuer:
         return self._grant(user, fields.get("scope", []), refresh_token=self.refresh_token(user) if offline and user else "")
 
     def _answer_post(self, request: Request) -> Answer:
-        if not self._post:
-            return Answer.of_bytes(HTTPStatus.NOT_FOUND, b"404 page not found\n", {"Content-Type": "text/plain"})
         fields = {name: values[0] for name, values in parse_qs(request.body.decode("ascii", "replace")).items()}
         user, token = fields.get("username", ""), ""
         match fields.get("grant_type"):
