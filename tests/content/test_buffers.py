@@ -1,5 +1,9 @@
 """Buffers: bounded, and yet whoever everything waits for never waits."""
 
+import re
+from mmap import mmap
+from pathlib import Path
+
 import trio
 import trio.testing
 
@@ -8,7 +12,7 @@ from mkfs.content.buffers import RANGE_BYTES, Buffers
 
 async def test_a_layer_gets_no_more_than_the_pool_holds(autojump_clock: trio.testing.MockClock) -> None:
     buffers = Buffers(capacity=2)
-    held: list[bytearray] = []
+    held: list[mmap] = []
 
     async def greedy() -> None:
         while True:
@@ -62,3 +66,14 @@ async def test_a_cancelled_wait_borrows_nothing(autojump_clock: trio.testing.Moc
         await buffers.borrow(lambda: False)
     buffers.give_back(held[0])
     assert buffers.lent == 0
+
+
+async def test_a_buffer_takes_only_the_memory_that_is_filled() -> None:
+    def anonymous_kib() -> int:
+        return int(re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
+
+    buffers = Buffers(capacity=8)
+    before = anonymous_kib()
+    for buffer in [await buffers.borrow(lambda: False) for _ in range(8)]:
+        buffer[:5] = b"small"
+    assert anonymous_kib() - before < RANGE_BYTES // 1024  # of eight times as much

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from mmap import mmap
 from typing import final
 
 import trio
@@ -76,13 +77,13 @@ class RunMeans:
     release: Callable[[int], None]  # lets other processes have a chunk's turn
     holding: int = 0
 
-    async def borrow(self) -> bytearray:
+    async def borrow(self) -> mmap:
         """A buffer for one run; see `Buffers.borrow`."""
         buffer = await self.engine.buffers.borrow(lambda: not self.holding)
         self.holding += 1
         return buffer
 
-    def give_back(self, buffer: bytearray) -> None:
+    def give_back(self, buffer: mmap) -> None:
         """Returns what `borrow` lent."""
         self.holding -= 1
         self.engine.buffers.give_back(buffer)
@@ -152,7 +153,7 @@ class ChunkRun:
                 if want.error is not None or not want.settled.is_set():
                     means.release(want.number)
 
-    async def _receive(self, buffer: bytearray) -> None:
+    async def _receive(self, buffer: mmap) -> None:
         means = self._means
         with memoryview(buffer)[: self._bytes.length] as into:
             await receive(means.reader, means.blob, self._bytes, into, progress=self._received)
@@ -163,7 +164,7 @@ class ChunkRun:
         self._advanced.set()
         self._advanced = trio.Event()
 
-    async def _settle(self, buffer: bytearray) -> None:
+    async def _settle(self, buffer: mmap) -> None:
         """Follows the received bytes."""
         for want in self._wants:
             chunk = self._chunk_range(want)
@@ -174,7 +175,7 @@ class ChunkRun:
             except Mismatch as error:
                 self._wrong.append((want, error))
 
-    async def _keep(self, want: Want, buffer: bytearray, at: int) -> None:
+    async def _keep(self, want: Want, buffer: mmap, at: int) -> None:
         now = trio.current_time()
 
         def keep() -> bytes:
@@ -189,7 +190,7 @@ class ChunkRun:
             self._waiting -= 1
             want.land(chunk)
 
-    async def _again(self, want: Want, first: Mismatch, buffer: bytearray) -> None:
+    async def _again(self, want: Want, first: Mismatch, buffer: mmap) -> None:
         """A verdict needs a second fetch: what was wrong may have been a cache on the way."""
         means, chunk = self._means, self._chunk_range(want)
         log.warning("bytes %s of %s do not match their digest; fetching them again past all caches", chunk, means.label)

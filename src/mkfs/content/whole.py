@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from mmap import mmap
 from typing import Final, final
 
 import trio
@@ -78,7 +79,7 @@ class _Lap:
     def __init__(self, lap: Sequence[Run]) -> None:
         self._runs, self._at = lap, 0
         self.done, self.stop = lap[0].bytes.start, lap[-1].bytes.stop
-        self.buffer: bytearray | None = None  # of the run being filled
+        self.buffer: mmap | None = None  # of the run being filled
 
     @property
     def missing(self) -> ByteRange:
@@ -134,7 +135,7 @@ class WholeFetch:
         self._scanner = TarScanner(self._blob.size_bytes, f"layer {self._blob.digest}") if self._tar else None
         self._waiting = runs(self._grid)
         self._bad_archive: BadArchive | None = None
-        self._arrived: dict[int, tuple[Run, bytearray]] = {}
+        self._arrived: dict[int, tuple[Run, mmap]] = {}
         self._frontier = 0  # number of the first run not yet hashed
         self._draining = False
         self._failure: Exception | None = None
@@ -230,7 +231,7 @@ class WholeFetch:
         if lap.missing.length:
             lap.buffer = await self._borrow(lap.run)
 
-    async def _landed(self, run: Run, buffer: bytearray) -> None:
+    async def _landed(self, run: Run, buffer: mmap) -> None:
         """Takes the chunk digests of a run and stages its bytes, both from the buffer it was received into."""
 
         def settle() -> None:
@@ -277,8 +278,8 @@ class WholeFetch:
             except BadArchive as error:  # a verdict on the archive only if the digest matches in the end; on the fetch otherwise
                 self._bad_archive = error
 
-    async def _borrow(self, run: Run) -> bytearray:
+    async def _borrow(self, run: Run) -> mmap:
         return await self._engine.buffers.borrow(lambda: run.number == self._frontier)
 
-    def _give_back(self, buffer: bytearray) -> None:
+    def _give_back(self, buffer: mmap) -> None:
         self._engine.buffers.give_back(buffer)
