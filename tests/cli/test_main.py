@@ -1,12 +1,17 @@
 """The way in: a formatter's line goes to the formatter, everything else is ours."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from mkfs.cli import main as entrance
+from mkfs.cli.app import Verbs, app
+from mkfs.service import process
+from tests.support.mounting import Shell
 
 
 @pytest.mark.parametrize(
@@ -58,6 +63,55 @@ def test_our_own_script_is_never_called_again_as_the_formatter(tmp_path: Path) -
     script.chmod(0o755)
     done = subprocess.run([str(script), "-t", "ext4", "/dev/sdx1"], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "is_started"),
+    [
+        ("mount r/a:b /mnt", True),
+        ("mount r/a:b", True),
+        ("mount -f r/a:b /mnt", False),
+        ("mount --help", False),
+        ("ls r/a:b", False),
+    ],
+)
+def test_a_mounts_daemon_is_started_before_the_words_are_read(line: str, is_started: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    class Daemon:
+        def __enter__(self) -> str:
+            seen.append("started")
+            return "daemon"
+
+        def __exit__(self, *_: object) -> None:
+            seen.append("left")
+
+    def read_words(*, obj: str | None) -> None:
+        seen.append(f"read with {obj}")
+        raise SystemExit(2)
+
+    monkeypatch.setattr(sys, "argv", ["kitfs", *line.split()])
+    monkeypatch.setattr(process, "DaemonProcess", Daemon)
+    monkeypatch.setattr(app, "main", read_words)
+    monkeypatch.setattr(entrance.gc, "freeze", lambda: None)  # would freeze the tests too
+    with pytest.raises(SystemExit):
+        entrance.main()
+    assert seen == (["started", "read with daemon", "left"] if is_started else ["read with None"])
+
+
+def test_words_that_make_no_sense_leave_no_daemon(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    assert shell.run("mount", "--no-such-option").exit_code == 2
+    assert shell.processes() == []
+
+
+def test_every_verb_has_its_line_in_the_list_and_the_list_imports_none(tmp_path: Path) -> None:
+    done = run(tmp_path, (), "--help")
+    verbs = Verbs().list_commands(click.Context(app))
+    assert [verb for verb in verbs if not re.search(rf"^  {verb} +\w", done.stdout, re.MULTILINE)] == []
+    program = "import sys, mkfs.cli.app as cli\ntry:\n    cli.app.main(['--help'])\nfinally:\n    print('LOADED', *sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert {f"mkfs.cli.{verb}" for verb in verbs} & set(loaded.partition("LOADED")[2].split()) == set()
 
 
 def test_start_up_loads_nothing_heavy() -> None:

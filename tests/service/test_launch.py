@@ -1,17 +1,19 @@
 """Starting a daemon: its word reaches the caller, and so does its silence."""
 
 import logging
+import signal
 import stat
 from pathlib import Path
 
 import pytest
 
 from mkfs.errors import IntegrityError, UsageError
-from mkfs.service import launch as launching
 from mkfs.service import logs
+from mkfs.service import process as processes
 from mkfs.service.failures import sole
 from mkfs.service.launch import launch
 from mkfs.service.pipe import Outcome, decode, encode
+from mkfs.service.process import DaemonProcess
 from mkfs.service.settings import MountSettings, SourceSettings
 
 
@@ -43,7 +45,8 @@ def test_anything_else_is_no_word(data: bytes) -> None:
 
 @pytest.mark.fuse
 def test_the_daemons_error_reaches_the_caller(tmp_path: Path) -> None:
-    outcome = launch(settings(tmp_path))
+    with DaemonProcess() as daemon:
+        outcome = launch(settings(tmp_path), daemon)
     assert outcome.exit_code == 12
     assert 1 <= len(outcome.lines) <= 3
     assert "127.0.0.1:1" in " ".join(outcome.lines)
@@ -52,21 +55,38 @@ def test_the_daemons_error_reaches_the_caller(tmp_path: Path) -> None:
     assert "ERROR" in log.read_text()
 
 
-def test_a_daemon_that_crashes_is_told_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launching, "DAEMON_MODULE", "mkfs.there_is_no_such_module")
-    outcome = launch(settings(tmp_path))
+def test_a_daemon_that_crashes_at_once_is_told_and_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(processes, "DAEMON_MODULE", "mkfs.there_is_no_such_module")
+    with DaemonProcess() as daemon:
+        daemon.wait()
+        outcome = launch(settings(tmp_path), daemon)
     assert outcome.exit_code == 1
     assert str(tmp_path / "log" / "mount.log") in outcome.lines[1]
-    assert "No module named" in (tmp_path / "log" / "mount.log").read_text()
+    assert "No module named" in capfd.readouterr().err
+
+
+def test_a_daemon_that_gets_no_settings_ends_by_itself() -> None:
+    """As after a command that was killed: nobody ends the process for it."""
+    with DaemonProcess() as daemon:
+        assert daemon.ask(b"") == b""
+        assert daemon.wait() == 0
+
+
+def test_a_daemon_that_is_not_wanted_is_ended() -> None:
+    with DaemonProcess() as daemon:
+        pass
+    assert daemon.wait() == -signal.SIGKILL
 
 
 def test_a_log_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="log file"):
-        launch(settings(tmp_path, log_file=tmp_path / "file" / "log"))
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="log file"):
-        launch(settings(tmp_path, log_file=tmp_path / "link"))
+    for log_file in (tmp_path / "file" / "log", tmp_path / "link"):
+        with DaemonProcess() as daemon, pytest.raises(UsageError, match="log file"):
+            launch(settings(tmp_path, log_file=log_file), daemon)
+        assert daemon.wait() == -signal.SIGKILL
     assert not (tmp_path / "elsewhere").exists()
 
 

@@ -21,6 +21,16 @@ _VERBS: Final = {
     "cache": "mkfs.cli.cache",
     "version": "mkfs.cli.version",
 }
+# Not from the verbs' own docstrings: the list would have to import all of them.
+_SUMMARIES: Final = {
+    "mount": "Mount an artifact at a directory, read-only.",
+    "umount": "Unmount a directory, and end its daemon.",
+    "ls": "List the files of an artifact.",
+    "inspect": "Show an artifact's digest, format, properties and layers.",
+    "warmup": "Fetch an artifact into the cache, every byte proven.",
+    "cache": "Look after the cache that all mounts of a user share.",
+    "version": "Print the version, and those of the libraries.",
+}
 EXIT_STATUS: Final = """\b
 EXIT STATUS
   0 ok · 1 unexpected · 2 usage · 10 not found · 11 not authorised
@@ -50,6 +60,11 @@ class Verbs(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The verbs, in the order a person meets them."""
         return list(_VERBS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of verbs, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, _SUMMARIES[verb]) for verb in self.list_commands(ctx)])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """The command, imported now."""

@@ -8,7 +8,6 @@
 Searched: `--config`, else `MKFS_CONFIG`, else the user's file, else the system's; the first that exists is the only one read.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +33,8 @@ def load_config(explicit: Path | None, searched: tuple[Path, ...]) -> Config:
     path = explicit or next((each for each in searched if each.is_file()), None)
     if path is None:
         return Config()
+    import tomllib
+
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:

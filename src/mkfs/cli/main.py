@@ -1,9 +1,11 @@
-"""The way in, kept light: a formatter's command line goes on to util-linux's mkfs before anything else is imported.
+"""The way in, kept light: a formatter's command line goes on to util-linux's mkfs before anything else is imported, and a mount's
+daemon is started before its words are read.
 
 `mkfs` is also the name of the formatter that every Linux has. Where our script shadows it, a line that can only be the formatter's
 (`mkfs -t ext4 /dev/sdx1`) must reach it; where there is none, it must fail and touch nothing.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ FORMATTERS: Final = ("/usr/sbin/mkfs", "/sbin/mkfs")
 # util-linux mkfs.c: `mkfs [-t|--type fstype] [fs-options] device [size]`; `-V` and `-c`, `-l` are its own too.
 _FORMATTER_OPTIONS: Final = ("-t", "--type", "-V", "-c", "-l")
 _USAGE: Final = 2
+_NO_DAEMON: Final = frozenset(("-f", "--foreground", "-h", "--help"))
 
 
 def is_formatting(arguments: Sequence[str]) -> bool:
@@ -28,9 +31,22 @@ def main() -> NoReturn:
     arguments = sys.argv[1:]
     if is_formatting(arguments):
         _format(arguments)
+    if arguments[:1] == ["mount"] and _NO_DAEMON.isdisjoint(arguments):
+        from mkfs.service.process import DaemonProcess
+
+        with DaemonProcess() as daemon:  # ended again if the words turn out to be off
+            _run(daemon)
+    _run(None)
+
+
+def _run(daemon: object) -> NoReturn:
+    """Runs the command. `daemon` is for `mount`, which starts one where there is none yet."""
     from mkfs.cli.app import app
 
-    app.main()
+    try:
+        app.main(obj=daemon)
+    finally:
+        gc.freeze()  # all of it goes with the process: looking for garbage in it first would take 10 ms
 
 
 def _format(arguments: Sequence[str]) -> NoReturn:

@@ -15,6 +15,7 @@ from mkfs.fuse import kernel
 from mkfs.registry.settings import UNVERIFIED
 from mkfs.service.launch import launch
 from mkfs.service.pipe import Outcome
+from mkfs.service.process import DaemonProcess
 from mkfs.service.settings import MountSettings, SourceSettings
 from mkfs.units import parse_size
 
@@ -127,7 +128,8 @@ def command(
         return
     if not source.client.tls.verify:
         click.echo(UNVERIFIED, err=True)  # also in the daemon's log, which nobody reads now
-    _tell(launch(settings), quiet=quiet)
+    with click.get_current_context().obj or DaemonProcess() as daemon:
+        _tell(launch(settings, daemon), quiet=quiet)
 
 
 def _keep_apart(place: Path, cache: Path) -> None:

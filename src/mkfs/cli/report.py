@@ -7,7 +7,6 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from mkfs.cli.options import verbosity
 from mkfs.errors import MkfsError, NotAuthorised
 from mkfs.service.failures import is_interrupt, sole
 
@@ -41,6 +40,8 @@ def reported(command: click.Command) -> click.Command:
         except BaseException as error:
             if is_interrupt(error):
                 sys.exit(INTERRUPTED)
+            from mkfs.cli.options import verbosity
+
             if isinstance(error, SystemExit) or verbosity(context) > 1:
                 raise
             known = sole(error)
