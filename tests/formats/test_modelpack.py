@@ -237,7 +237,8 @@ def needed(made: Artifact) -> list[Digest]:
     assert isinstance(manifest, Manifest)
     known: dict[Digest, bytes] = {}
     while isinstance(answer := plan(Documents(manifest, known)), Need):
-        known[answer.descriptor.digest] = whole(made.blobs[answer.descriptor.digest])
+        assert isinstance(answer.wanted, Descriptor)
+        known[answer.wanted.digest] = whole(made.blobs[answer.wanted.digest])
     return list(known)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mkfs.errors import NotAuthorised, Unreachable, UsageError
-from mkfs.registry.hosts import check_realm, check_redirect, names_of, origin_of
+from mkfs.errors import NotAuthorised, Unreachable, Unsupported, UsageError
+from mkfs.registry.hosts import check_parent, check_realm, check_redirect, is_private, names_of, origin_of
 from mkfs.registry.urls import Origin, Url
 
 
@@ -120,3 +120,92 @@ def test_token_servers_on_https_or_on_the_registrys_own_host_are_asked(registry:
 def test_token_servers_elsewhere_in_the_dark_are_not_asked(registry: str, realm: str) -> None:
     with pytest.raises(NotAuthorised, match="the registry names a token server"):
         check_realm(Url.parse(registry).origin, Url.parse(realm))
+
+
+NOBODY: frozenset[str] = frozenset()
+
+
+@pytest.mark.parametrize(
+    ("child", "parent"),
+    [
+        ("ghcr.io", "ghcr.io"),
+        ("ghcr.io", "ghcr.io:443"),
+        ("ghcr.io:443", "ghcr.io"),
+        ("localhost:5000", "localhost:5000"),
+        ("10.0.0.1:5000", "10.0.0.1:5000"),
+        ("169.254.7.7:5000", "169.254.7.7:5000"),
+        ("[fe80::1]:5000", "[fe80::1]:5000"),
+    ],
+)
+def test_an_artifact_may_refer_to_its_own_registry_whatever_its_address(child: str, parent: str) -> None:
+    assert not check_parent(child, parent, NOBODY)
+
+
+@pytest.mark.parametrize(
+    ("child", "parent"),
+    [
+        ("ghcr.io", "quay.io"),
+        ("ghcr.io", "ghcr.io:5000"),
+        ("registry.test:5000", "registry.test"),
+        ("ghcr.io", "evil.ghcr.io"),
+        ("localhost:5000", "127.0.0.1:5000"),
+        (None, "ghcr.io"),
+        (None, "localhost:5000"),
+    ],
+)
+def test_another_registry_is_asked_only_where_it_was_allowed_by_its_name(child: str | None, parent: str) -> None:
+    with pytest.raises(Unsupported, match="refers to another registry") as caught:
+        check_parent(child, parent, NOBODY)
+    assert caught.value.hint.endswith(f"--allow-reference-host {parent}")
+    assert caught.value.exit_code == 14
+    check_parent(child, parent, frozenset({parent}))
+    with pytest.raises(Unsupported, match="refers to another registry"):
+        check_parent(child, parent, frozenset({"elsewhere.test", parent.partition(":")[0] + ":1"}))
+
+
+@pytest.mark.parametrize(
+    "parent",
+    [
+        "169.254.169.254",
+        "169.254.7.7:5000",
+        "[fe80::1]:5000",
+        "[::ffff:169.254.169.254]",
+        "[64:ff9b::a9fe:a9fe]:80",
+        "[fd00:ec2::254]",
+        "100.100.100.200",
+        "192.0.0.192:80",
+        "0.0.0.0:5000",
+        "metadata.google.internal",
+        "metadata.google.internal:443",
+    ],
+)
+def test_no_flag_leads_to_link_local_and_metadata_addresses(parent: str) -> None:
+    for child in ("ghcr.io", None):
+        with pytest.raises(Unsupported, match="no address of a registry"):
+            check_parent(child, parent, frozenset({parent}))
+
+
+@pytest.mark.parametrize(
+    ("parent", "must_be_public"),
+    [
+        ("ghcr.io", True),
+        ("registry.intern:5000", True),  # a name may not lead into a private network …
+        ("10.0.0.1:5000", False),  # … an address that was allowed as it is written may be in one
+        ("localhost:5000", False),
+        ("127.0.0.1:5000", False),
+        ("[::1]:5000", False),
+        ("[2606:4700::1]:443", False),
+    ],
+)
+def test_private_networks_are_reached_only_by_an_address_that_was_allowed(parent: str, must_be_public: bool) -> None:
+    assert check_parent("quay.io", parent, frozenset({parent})) == must_be_public
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "140.82.121.34"])
+def test_addresses_of_everybodys_network_are_public(address: str) -> None:
+    assert not is_private(address)
+
+
+@pytest.mark.parametrize("address", ["", "no address", "10.0.0.1", "::1", "fe80::1%eth0", "::ffff:192.168.1.1", "0.0.0.0"])
+def test_all_others_are_not(address: str) -> None:
+    assert is_private(address)

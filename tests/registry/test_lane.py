@@ -17,13 +17,14 @@ from mkfs.oci.reference import Reference
 from mkfs.ranges import ByteRange
 from mkfs.registry.client import ClientSettings, RegistryClient
 from mkfs.registry.credentials import Credentials
+from mkfs.registry.peers import Peers
 from mkfs.registry.pool import BULK_BYTES, PoolTransport
 from mkfs.registry.proxies import Proxies
 from mkfs.registry.repository import Repository
 from mkfs.registry.settings import TlsSettings
 from mkfs.registry.transport import Transport
 from mkfs.registry.trust import Trust
-from mkfs.registry.urls import Url
+from mkfs.registry.urls import Origin, Url
 from mkfs.testing import faults
 from mkfs.testing.access import Basic
 from mkfs.testing.bodies import SeededBody
@@ -292,3 +293,15 @@ async def test_a_certificate_nobody_trusts_ends_the_call(secured: str) -> None:
     with trio.fail_after(HANG_SECONDS), pytest.raises(Unreachable, match="the certificate is not trusted"):
         await heard(transport, secured)
     await transport.aclose()
+
+
+async def test_a_name_that_must_be_public_and_is_not_gets_no_byte_of_the_lane(registry: MemoryRegistry) -> None:
+    peers = Peers()
+    with serve(registry) as server:
+        peers.must_be_public(Origin.of("http", server.host))
+        transport = Transport(PoolTransport(Proxies(), Trust(TlsSettings()), peers=peers))
+        with pytest.raises(Unreachable, match="that name leads into a private network"):
+            async with transport.ask(Url.parse(f"{server.url}/v2/"), {"Range": f"bytes=0-{BULK_BYTES}"}):
+                raise AssertionError("it was asked")
+        await transport.aclose()
+    assert registry.requests() == ()

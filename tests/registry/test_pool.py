@@ -9,16 +9,17 @@ import httpcore2
 import httpx2
 import pytest
 
-from mkfs.errors import UsageError
+from mkfs.errors import Unreachable, UsageError
 from mkfs.oci.reference import Reference
 from mkfs.registry.client import ClientSettings, RegistryClient
 from mkfs.registry.credentials import Credentials
+from mkfs.registry.peers import Peers
 from mkfs.registry.pool import RECEIVE_BYTES, PoolTransport
 from mkfs.registry.proxies import Proxies
 from mkfs.registry.settings import TlsSettings
 from mkfs.registry.transport import Transport
 from mkfs.registry.trust import Trust
-from mkfs.registry.urls import Url
+from mkfs.registry.urls import Origin, Url
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -31,6 +32,8 @@ class Wire(httpcore2.AsyncNetworkStream):
         self.asked_bytes: list[int] = []
         self.written = b""
         self.secured_for = ""
+        self.address: tuple[str, int] | None = None
+        self.closed = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the interface's
         self.asked_bytes.append(max_bytes)
@@ -40,7 +43,7 @@ class Wire(httpcore2.AsyncNetworkStream):
         self.written += buffer
 
     async def aclose(self) -> None:
-        pass
+        self.closed = True
 
     async def start_tls(
         self,
@@ -52,7 +55,7 @@ class Wire(httpcore2.AsyncNetworkStream):
         return self
 
     def get_extra_info(self, info: str) -> object:
-        return None
+        return self.address if info == "server_addr" else None
 
 
 class Network(httpcore2.AsyncNetworkBackend):
@@ -131,6 +134,51 @@ async def test_a_redirect_and_a_refusal_leave_the_connection_for_the_next_reques
     async with RegistryClient(ClientSettings(), Credentials.anonymous(), inner=inner) as client:
         assert (await client.repository(reference).resolve(reference)).data == b"hello"
     assert network.called == [("localhost", 5000)]
+
+
+def public_only() -> Peers:
+    """`registry.test` must be public."""
+    peers = Peers()
+    peers.must_be_public(Origin.of("https", "registry.test"))
+    return peers
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["10.1.2.3", "127.0.0.1", "169.254.169.254", "192.168.0.1", "fd00::1", "fe80::1%eth0", "::1", "::ffff:10.0.0.1", "100.64.0.1"],
+)
+async def test_a_name_that_must_be_public_and_is_not_gets_no_byte(address: str) -> None:
+    network = Network(OK)
+    network.wire.address = (address, 443)
+    transport = Transport(PoolTransport(Proxies(), Trust(TlsSettings()), network, peers=public_only()))
+    with pytest.raises(Unreachable, match="that name leads into a private network"):
+        async with transport.ask(Url.parse("https://registry.test/v2/"), {}):
+            raise AssertionError("it was asked")
+    assert (network.wire.written, network.wire.closed) == (b"", True)
+    async with transport.ask(Url.parse("https://registry.test:5000/v2/"), {}) as answer:  # another port was not named
+        assert await answer.read(100) == b"hello"
+    await transport.aclose()
+
+
+async def test_a_name_that_must_be_public_and_is_gets_its_request() -> None:
+    network = Network(OK)
+    network.wire.address = ("140.82.121.34", 443)
+    transport = Transport(PoolTransport(Proxies(), Trust(TlsSettings()), network, peers=public_only()))
+    async with transport.ask(Url.parse("https://registry.test/v2/"), {}) as answer:
+        assert await answer.read(100) == b"hello"
+    await transport.aclose()
+
+
+async def test_only_hosts_that_an_artifact_named_must_be_public() -> None:
+    network = Network(OK, OK)
+    network.wire.address = ("10.1.2.3", 443)
+    client = RegistryClient(ClientSettings(), Credentials.anonymous())
+    client._transport = Transport(PoolTransport(Proxies(), Trust(TlsSettings()), network, peers=client._peers))
+    asked, named = (Reference.parse(f"{host}.test/team/model:7b") for host in ("asked", "named"))
+    async with client:
+        assert (await client.repository(asked).resolve(asked)).data == b"hello"
+        with pytest.raises(Unreachable, match=r"an artifact refers to named\.test"):
+            await client.repository(named, must_be_public=True).resolve(named)
 
 
 @pytest.mark.parametrize("proxy", ["socks5://me:secret@proxy.test", "http://me:secret@proxy.test:port", "http://me:secret@"])

@@ -1,11 +1,14 @@
 """Plans of whole artifacts, asked for as `content` does: until nothing is needed any more."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from mkfs import formats
-from mkfs.formats.plan import Documents, Plan
+from mkfs.formats.choice import EVERYTHING, Choice
+from mkfs.formats.plan import Documents, Parent, Plan
 from mkfs.oci.digest import Digest
 from mkfs.oci.manifest import Manifest, decode_manifest
+from mkfs.oci.reference import Reference
 from mkfs.ranges import ByteRange
 from mkfs.testing.artifacts import Artifact
 from mkfs.testing.bodies import BlobBody
@@ -17,15 +20,33 @@ def whole(body: BlobBody) -> bytes:
     return body.read(ByteRange(0, body.size_bytes))
 
 
-def plan_of(manifest: bytes, blobs: Mapping[Digest, bytes]) -> Plan:
-    """The plan of an artifact that is all here."""
-    decoded = decode_manifest(manifest)
-    assert isinstance(decoded, Manifest)
+def plan_of(
+    manifest: bytes,
+    blobs: Mapping[Digest, bytes],
+    parents: Mapping[str, Artifact] = MappingProxyType({}),
+    choice: Choice = EVERYTHING,
+) -> Plan:
+    """The plan of an artifact that is all here, and so are those it refers to, by the words it uses."""
     known: dict[Digest, bytes] = {}
-    while not isinstance(answer := formats.plan(Documents(decoded, known)), Plan):
-        assert answer.descriptor.digest not in known, "asked twice for one document"
-        known[answer.descriptor.digest] = blobs[answer.descriptor.digest]
+    resolved: dict[Reference, Parent] = {}
+    blobs = dict(blobs)
+    while not isinstance(answer := formats.plan(Documents(decoded(manifest), known, resolved), choice), Plan):
+        if isinstance(answer.wanted, Reference):
+            assert answer.wanted not in resolved, "asked twice for one artifact"
+            parent = parents[str(answer.wanted)]
+            resolved[answer.wanted] = Parent(answer.wanted.pinned(parent.digest), decoded(parent.manifest))
+            blobs |= {digest: whole(body) for digest, body in parent.blobs.items()}
+        else:
+            assert answer.wanted.digest not in known, "asked twice for one document"
+            known[answer.wanted.digest] = blobs[answer.wanted.digest]
     return answer
+
+
+def decoded(manifest: bytes) -> Manifest:
+    """A manifest that is one."""
+    found = decode_manifest(manifest)
+    assert isinstance(found, Manifest)
+    return found
 
 
 def plan_made(made: Artifact) -> Plan:

@@ -17,7 +17,7 @@ from mkfs.vfs.attributes import MTIME_NS, Ownership
 from mkfs.vfs.forest import TREE_STRIDE, Forest
 from mkfs.vfs.model_fs import ModelFS
 from tests.support.fake_layers import BrokenLayer, LateLayer, MemoryLayer, SlowLayer
-from tests.support.trees import Part, grow
+from tests.support.trees import MANIFEST, Part, grow
 
 DATA = bytes(range(256)) * 4
 
@@ -59,7 +59,7 @@ def test_times_are_the_artifacts_own_where_it_keeps_them() -> None:
     raw = RawLayer(b"own", mtime_ns=1746093600 * 10**9)
     plan = Plan("test", (PlannedLayer(Descriptor("test", Digest.of(b""), 0), raw, "model"),), (InlineFile(b"none", b""),))
     forest = Forest()
-    forest.plant(build(plan, [None]), [])
+    forest.plant(build(plan, [None]), [], MANIFEST)
     fs = ModelFS(forest, Ownership(uid=1000, gid=100))
     assert fs.lookup(1, b"own").mtime_ns == 1746093600 * 10**9
     assert fs.lookup(1, b"none").mtime_ns == fs.getattr(1).mtime_ns == MTIME_NS

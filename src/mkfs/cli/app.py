@@ -10,26 +10,17 @@ from mkfs import __version__
 from mkfs.cli.report import INTERRUPTED, fail, reported
 from mkfs.errors import UsageError
 
+# Each verb's module, and its line in the list of all: that list imports none of them.
 _VERBS: Final = {
-    "mount": "mkfs.cli.mount",
-    "umount": "mkfs.cli.umount",
-    "ls": "mkfs.cli.ls",
-    "inspect": "mkfs.cli.inspect",
-    "warmup": "mkfs.cli.warmup",
-    "verify": "mkfs.cli.verify",
-    "index": "mkfs.cli.index",
-    "cache": "mkfs.cli.cache",
-    "version": "mkfs.cli.version",
-}
-# Not from the verbs' own docstrings: the list would have to import all of them.
-_SUMMARIES: Final = {
-    "mount": "Mount an artifact at a directory, read-only.",
-    "umount": "Unmount a directory, and end its daemon.",
-    "ls": "List the files of an artifact.",
-    "inspect": "Show an artifact's digest, format, properties and layers.",
-    "warmup": "Fetch an artifact into the cache, every byte proven.",
-    "cache": "Look after the cache that all mounts of a user share.",
-    "version": "Print the version, and those of the libraries.",
+    "mount": ("mkfs.cli.mount", "Mount an artifact at a directory, read-only."),
+    "umount": ("mkfs.cli.umount", "Unmount a directory, and end its daemon."),
+    "ls": ("mkfs.cli.ls", "List the files of an artifact."),
+    "inspect": ("mkfs.cli.inspect", "Show an artifact's digest, format, properties and layers."),
+    "warmup": ("mkfs.cli.warmup", "Fetch an artifact into the cache, every byte proven."),
+    "verify": ("mkfs.cli.verify", "Hash every byte of an artifact."),
+    "index": ("mkfs.cli.index", "Make and push chunk indexes, so that first reads need not wait."),
+    "cache": ("mkfs.cli.cache", "Look after the cache that all mounts of a user share."),
+    "version": ("mkfs.cli.version", "Print the version, and those of the libraries."),
 }
 EXIT_STATUS: Final = """\b
 EXIT STATUS
@@ -64,14 +55,13 @@ class Verbs(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the list of verbs, without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl([(verb, _SUMMARIES[verb]) for verb in self.list_commands(ctx)])
+            formatter.write_dl([(verb, _VERBS[verb][1]) for verb in self.list_commands(ctx)])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """The command, imported now."""
-        module = _VERBS.get(cmd_name)
-        if module is None:
+        if cmd_name not in _VERBS:
             return None
-        command: click.Command = importlib.import_module(module).command
+        command: click.Command = importlib.import_module(_VERBS[cmd_name][0]).command
         return reported(command)
 
 

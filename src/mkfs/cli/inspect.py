@@ -9,7 +9,7 @@ import click
 import trio
 
 from mkfs.cache.store import Cache
-from mkfs.cli.options import offline_option, source_options
+from mkfs.cli.options import offline_option, reference_host_option, source_options
 from mkfs.cli.text import printable
 from mkfs.content.artifact import Description, describe
 from mkfs.formats.plan import PlannedLayer, RawLayer
@@ -40,6 +40,7 @@ class LayerRow:
 @click.command("inspect")
 @source_options
 @offline_option
+@reference_host_option
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(*, form: str, source: SourceSettings) -> None:
     """Show digest, format, properties and layers of the artifact REF. Fetches its manifest and config only."""
@@ -61,7 +62,9 @@ async def _describe(settings: SourceSettings) -> tuple[Description, list[LayerRo
 async def _row(means: Means, description: Description, planned: PlannedLayer) -> LayerRow:
     blob = planned.descriptor
     path = planned.reading.path.decode("utf-8", "surrogateescape") if isinstance(planned.reading, RawLayer) else ""
-    proof = await means.engine.on_disk(_own_proof, means.engine.cache, blob.digest) or description.verdict.words(blob.digest)
+    proof = await means.engine.on_disk(_own_proof, means.engine.cache, blob.digest) or description.judged(planned).words(
+        blob.digest
+    )
     return LayerRow(planned.element, planned.name, path, blob.media_type, str(blob.digest), blob.size_bytes, proof)
 
 
@@ -82,6 +85,10 @@ def _document(description: Description, rows: list[LayerRow]) -> dict[str, objec
         "resolved_at": _time(description.resolved_at),
         "format": description.plan.format_name,
         "properties": dict(description.plan.properties),
+        "parents": [
+            {"reference": str(parent), "covered_by_digest": parent not in description.plan.uncovered_parents}
+            for parent in description.plan.parents
+        ],
         "warnings": list(description.plan.warnings),
         "signed_by": list(description.verdict.signed_by),
         "refused": [asdict(refusal) for refusal in description.verdict.refused],

@@ -200,6 +200,23 @@ def filter_option(function: F) -> F:
     return cast(F, decorate(with_filters))
 
 
+def reference_host_option(function: F) -> F:
+    """`--allow-reference-host`, for verbs with `source_options`, below these: `source` has the hosts."""
+
+    @functools.wraps(function)
+    def with_hosts(*, source: SourceSettings, reference_hosts: tuple[str, ...], **others: object) -> object:
+        return function(source=replace(source, reference_hosts=reference_hosts), **others)
+
+    decorate = click.option(
+        "--allow-reference-host",
+        "reference_hosts",
+        multiple=True,
+        metavar="HOST[:PORT]",
+        help="Follow a model that is a reference to a ModelKit at this registry. Its own registry needs no flag.",
+    )
+    return cast(F, decorate(with_hosts))
+
+
 def offline_option(function: F) -> F:
     """`--offline`, for verbs with `source_options`, below these: `source` says whether it was given."""
 

@@ -5,6 +5,7 @@ small ones whole, of large ones head and tail. One more for each further large e
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, final
@@ -13,12 +14,12 @@ from mkfs import formats
 from mkfs.archive.entry import Table
 from mkfs.content.engine import Engine
 from mkfs.content.layer import Layer
-from mkfs.content.source import Source
+from mkfs.content.sources import Elsewhere, Sources
 from mkfs.content.together import all_done
 from mkfs.content.trusting import judge
 from mkfs.errors import IntegrityError, Unsupported
 from mkfs.formats.choice import EVERYTHING, Choice
-from mkfs.formats.plan import Documents, Plan, PlannedLayer, RawLayer, TarLayer
+from mkfs.formats.plan import Documents, Parent, Plan, PlannedLayer, RawLayer, TarLayer
 from mkfs.oci.digest import Digest
 from mkfs.oci.manifest import Index, Manifest, decode_manifest
 from mkfs.oci.reference import Reference
@@ -41,12 +42,14 @@ GIGABIT_BYTES_PER_SECOND: Final = 125_000_000  # the link of a usual node: what 
 @final
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """On what terms an artifact is shown: whom to believe, and what of it is wanted. `deferred`: reads of large layers do not wait
-    for a proof (`content.deferred`).
+    """On what terms an artifact is shown: whom to believe, and what of it is wanted. `elsewhere` gives the repositories of
+    artifacts that it refers to; None: no other one may be asked. `deferred`: reads of large layers do not wait for a proof
+    (`content.deferred`).
     """
 
     policy: Policy = field(default_factory=Policy)
     choice: Choice = EVERYTHING
+    elsewhere: Elsewhere | None = None
     deferred: bool = False
 
 
@@ -69,8 +72,13 @@ class Description:
     manifest_bytes: int  # as stored
     plan: Plan
     verdict: Verdict
+    parent_verdicts: Mapping[Reference, Verdict] = field(default_factory=dict, hash=False)  # of those it refers to
     resolved_at: int | None = None
     notices: tuple[str, ...] = ()
+
+    def judged(self, planned: PlannedLayer) -> Verdict:
+        """What is believed of the artifact that a layer belongs to."""
+        return self.verdict if planned.origin is None else self.parent_verdicts[planned.origin]
 
 
 @final
@@ -82,6 +90,12 @@ class Artifact:
     tree: Tree
     layers: tuple[Layer, ...]
     notices: tuple[str, ...]  # what a person should know before reading, one line each
+
+    @property
+    def own_layers(self) -> tuple[Layer, ...]:
+        """The layers that its own manifest has, without those of artifacts that it refers to."""
+        plan = self.description.plan
+        return tuple(layer for layer, planned in zip(self.layers, plan.layers, strict=True) if planned.origin is None)
 
     def close(self) -> None:
         """Lets go of the cache's files."""
@@ -97,10 +111,11 @@ async def describe(
     Raises `NotFound`, `NotAuthorised`, `Unreachable`, `Mismatch`, `BadDocument`, `Unsupported`; `IntegrityError` where the policy
     requires what is not there.
     """
-    return await _describe(Source(engine, repository, reference), terms)
+    return await _describe(Sources(engine, repository, reference, terms.choice, terms.elsewhere), terms)
 
 
-async def _describe(source: Source, terms: Terms) -> Description:
+async def _describe(sources: Sources, terms: Terms) -> Description:
+    source = sources.own
     resolved = await source.resolve()
     manifest = decode_manifest(resolved.data, resolved.media_type)
     if isinstance(manifest, Index):
@@ -113,7 +128,7 @@ async def _describe(source: Source, terms: Terms) -> Description:
     judged: list[Verdict] = []
 
     async def plan() -> None:
-        planned.append(await _plan(source, manifest, terms.choice))
+        planned.append(await _plan(sources, manifest, terms.choice))
 
     async def vouch() -> None:
         judged.append(await judge(source, terms.policy, resolved, manifest))
@@ -121,27 +136,64 @@ async def _describe(source: Source, terms: Terms) -> Description:
     await all_done((plan, vouch))  # at once: each asks for other things
     for warning in planned[0].warnings:
         log.info("%s: %s", source.reference, warning)
-    for refusal in judged[0].refused:
-        log.info("%s: not believed: %s: %s", source.reference, refusal.what, refusal.reason)
-    await source.remember(resolved)
-    nothing = () if planned[0].layers or planned[0].files else planned[0].warnings  # a person should know why it is empty
+    plan_, verdict = planned[0], judged[0]
+    parents = await _judge_parents(sources, plan_, terms.policy)
+    for each in (verdict, *parents.values()):
+        for refusal in each.refused:
+            log.info("%s: not believed: %s: %s", source.reference, refusal.what, refusal.reason)
+    await sources.remember(resolved)
+    nothing = () if plan_.layers or plan_.files else plan_.warnings  # a person should know why it is empty
     return Description(
         source.reference,
         resolved.digest,
         manifest,
         len(resolved.data),
-        planned[0],
-        judged[0],
+        plan_,
+        verdict,
+        parents,
         source.resolved_at,
-        source.notices + nothing,
+        (*source.notices, *_origins(plan_), *nothing),
     )
 
 
-async def _plan(source: Source, manifest: Manifest, choice: Choice) -> Plan:
+async def _plan(sources: Sources, manifest: Manifest, choice: Choice) -> Plan:
     blobs: dict[Digest, bytes] = {}
-    while not isinstance(answer := formats.plan(Documents(manifest, blobs), choice), Plan):
-        blobs[answer.descriptor.digest] = await source.document(answer.descriptor)
+    parents: dict[Reference, Parent] = {}
+    while not isinstance(answer := formats.plan(Documents(manifest, blobs, parents), choice), Plan):
+        if isinstance(answer.wanted, Reference):
+            parents[answer.wanted] = await sources.parent(answer.wanted)
+        else:
+            blobs[answer.wanted.digest] = await sources.of(answer.origin).document(answer.wanted)
     return answer
+
+
+async def _judge_parents(sources: Sources, plan: Plan, policy: Policy) -> dict[Reference, Verdict]:
+    """What is believed of each artifact that this one refers to; the policy holds for them as well, by their own repositories.
+
+    Raises `IntegrityError` where one is required to be vouched for and is not, or is named by a tag that may move under a policy
+    that requires something of who names it.
+    """
+    own = sources.own.reference
+    rule = policy.rule_for(own)
+    if plan.uncovered_parents and (rule.require_index or rule.verify_signature):
+        what = f"the artifact refers to {plan.uncovered_parents[0]} by a tag, which no digest and no signature covers"
+        raise IntegrityError(what, str(own), "whoever packs it has to name its parent by digest")
+    verdicts: dict[Reference, Verdict] = {}
+
+    async def one(parent: Reference) -> None:
+        found, pinned = sources.resolved(parent), own.digest is not None or parent not in plan.uncovered_parents
+        verdicts[parent] = await judge(found.source, policy, found.resolved, found.manifest, pinned=pinned)
+
+    await all_done(partial(one, parent) for parent in plan.parents)
+    return verdicts
+
+
+def _origins(plan: Plan) -> list[str]:
+    """A line for each other artifact that is shown with this one."""
+    return [
+        f"the model is that of {parent}" + (": its tag is not covered by the digest" if parent in plan.uncovered_parents else "")
+        for parent in plan.parents
+    ]
 
 
 async def open_artifact(
@@ -158,21 +210,18 @@ async def open_artifact(
     a `repository`, or where it is gone and `reference` has a digest, all layers must be in the cache; with `names_only`, for who
     will read nothing, their chunk indexes are enough.
     """
-    source = Source(engine, repository, reference)
-    description = await _describe(source, terms)
+    sources = Sources(engine, repository, reference, terms.choice, terms.elsewhere)
+    description = await _describe(sources, terms)
     plan = description.plan
     _refuse_compressed(plan)
-    layers = _layers(engine, source, description, terms)
+    layers = _layers(engine, sources, description, terms)
     distinct = tuple(dict.fromkeys(layers))
     await all_done(layer.open for layer in distinct)
-    if not source.asking:
-        enough = [layer.named if names_only else await layer.is_complete() for layer in distinct]
-        if lacking := [layer.label for layer, there in zip(distinct, enough, strict=True) if not there]:
-            what = "the names in " if names_only else ""
-            raise source.missing(f"{what}{len(lacking)} of {len(distinct)} layers ({lacking[0]}{', …' if lacking[1:] else ''})")
+    origins = {layer: planned.origin for layer, planned in zip(layers, plan.layers, strict=True)}
+    await _refuse_lacking(sources, origins, names_only=names_only)
     room = SMALL_LAYERS_BYTES
     early: set[Layer] = set()
-    for layer in distinct if source.asking else ():
+    for layer in (each for each in distinct if sources.of(origins[each]).asking):
         if not layer.proven and layer.blob.size_bytes <= min(SMALL_LAYER_BYTES, room):
             room -= layer.blob.size_bytes
             early.add(layer)
@@ -191,6 +240,21 @@ async def open_artifact(
     return Artifact(description, tree, layers, description.notices + _notices(distinct, reference))
 
 
+async def _refuse_lacking(sources: Sources, origins: Mapping[Layer, Reference | None], *, names_only: bool) -> None:
+    """Raises `NotFound`, or why a registry is gone, where layers that cannot be asked for are not all in the cache; with
+    `names_only` where their names are not.
+    """
+    for origin in dict.fromkeys(origins.values()):
+        source = sources.of(origin)
+        if source.asking:
+            continue
+        of_it = [layer for layer, its_origin in origins.items() if its_origin == origin]
+        lacking = [layer.label for layer in of_it if not (layer.named if names_only else await layer.is_complete())]
+        if lacking:
+            what = "the names in " if names_only else ""
+            raise source.missing(f"{what}{len(lacking)} of {len(of_it)} layers ({lacking[0]}{', …' if lacking[1:] else ''})")
+
+
 def _refuse_compressed(plan: Plan) -> None:
     """Raises `Unsupported` for the first layer that is compressed: their content is not read yet."""
     for planned in plan.layers:
@@ -199,15 +263,15 @@ def _refuse_compressed(plan: Plan) -> None:
             raise Unsupported(what, f"layer {planned.descriptor.digest}", "compressed layers are not shown yet")
 
 
-def _layers(engine: Engine, source: Source, description: Description, terms: Terms) -> tuple[Layer, ...]:
-    """One `Layer` per distinct bytes and reading; a kit may name the same bytes several times."""
-    known: dict[tuple[Digest, int, bool], Layer] = {}
+def _layers(engine: Engine, sources: Sources, description: Description, terms: Terms) -> tuple[Layer, ...]:
+    """One `Layer` per distinct bytes, reading and repository; a kit may name the same bytes several times."""
+    known: dict[tuple[Digest, int, bool, Reference | None], Layer] = {}
     layers: list[Layer] = []
     for planned in description.plan.layers:
         tar = isinstance(planned.reading, TarLayer)
-        key = (planned.descriptor.digest, planned.descriptor.size_bytes, tar)
+        key = (planned.descriptor.digest, planned.descriptor.size_bytes, tar, planned.origin)
         if key not in known:
-            blob, label = planned.descriptor, _label(planned)
+            blob, label, source = planned.descriptor, _label(planned), sources.of(planned.origin)
             known[key] = Layer(
                 engine=engine,
                 reader=source,
@@ -215,7 +279,7 @@ def _layers(engine: Engine, source: Source, description: Description, terms: Ter
                 blob=blob,
                 label=label,
                 tar=tar,
-                trusted=description.verdict.of(blob, planned.reading.compression),
+                trusted=description.judged(planned).of(blob, planned.reading.compression),
                 deferred=terms.deferred,
             )
         layers.append(known[key])

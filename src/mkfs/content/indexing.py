@@ -23,12 +23,12 @@ async def prove_whole(layer: Layer) -> None:
 
 
 async def index_of(engine: Engine, artifact: Artifact) -> ArtifactIndex:
-    """The chunk indexes of all layers of `artifact`, which `prove_whole` has seen.
+    """The chunk indexes of the own layers of `artifact`, which `prove_whole` has seen.
 
     Memory: that of the index, and of one range. Raises what reading raises, where an index has to be cut anew.
     """
     layers: dict[Digest, ChunkIndex] = {}
-    for layer in artifact.layers:
+    for layer in artifact.own_layers:
         index = await _of_layer(engine, layer)
         known = layers.get(index.layer)
         if known is None or known.table is None:  # the same bytes may be a file here and an archive there

@@ -28,13 +28,14 @@ from mkfs.registry.manifests import ResolvedManifest
 PIECES_LIMIT: Final = 32
 
 
-async def judge(source: Source, policy: Policy, resolved: ResolvedManifest, manifest: Manifest) -> Verdict:
-    """What is believed of the artifact whose manifest is `resolved`, beside its digest.
+async def judge(source: Source, policy: Policy, resolved: ResolvedManifest, manifest: Manifest, *, pinned: bool = False) -> Verdict:
+    """What is believed of the artifact whose manifest is `resolved`, beside its digest. `pinned`: a digest was named on the way to
+    it, so the registry's word is not asked.
 
     Raises `IntegrityError` where the policy requires what is not there, or trusted chunk indexes disagree.
     """
     rule = policy.rule_for(source.reference)
-    asks_registry = policy.trust_registry and source.reference.digest is None
+    asks_registry = policy.trust_registry and source.reference.digest is None and not pinned
     if not (rule.keys or rule.require_index or rule.verify_signature or asks_registry):
         return Verdict({}, (), ())
     examiner = Examiner(resolved.digest, resolved.data, manifest.layers, rule.keys, datetime.now(UTC))
@@ -44,7 +45,7 @@ async def judge(source: Source, policy: Policy, resolved: ResolvedManifest, mani
         found += await search.indexes()
     if rule.verify_signature and not any(isinstance(piece, Signature) for piece in found):
         found += await search.legacy_signatures()
-    return decide(policy, source.reference, [*found, *search.refused])
+    return decide(policy, source.reference, [*found, *search.refused], pinned=pinned)
 
 
 @final

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from mkfs.formats import docker_model, kitops, modelcar, modelpack, ollama, oras, unsupported
 from mkfs.formats.choice import EVERYTHING, Choice
 from mkfs.formats.filters import filtered
+from mkfs.formats.parents import with_parents
 from mkfs.formats.plan import Documents, Need, Plan
 from mkfs.oci.manifest import Manifest
 
@@ -27,6 +28,7 @@ class Format(Protocol):
         """
 
 
+KITS: Final[tuple[Format, ...]] = (kitops, modelpack)  # what a ModelKit may refer to, as for kit
 FORMATS: Final[tuple[Format, ...]] = (kitops, modelpack, docker_model, ollama, modelcar, oras)
 
 
@@ -35,8 +37,14 @@ def plan(documents: Documents, choice: Choice = EVERYTHING) -> Plan | Need:
 
     Raises `Unsupported`, saying what was found, where nobody recognises the manifest.
     """
-    for each in FORMATS:
+    answer = _plan(documents, FORMATS)
+    if isinstance(answer, Plan) and answer.parent:
+        answer = with_parents(answer, documents, choice.filters, lambda of: _plan(of, KITS))
+    return filtered(answer, choice.filters) if isinstance(answer, Plan) else answer
+
+
+def _plan(documents: Documents, formats: tuple[Format, ...]) -> Plan | Need:
+    for each in formats:
         if each.recognises(documents.manifest):
-            answer = each.plan(documents)
-            return filtered(answer, choice.filters) if isinstance(answer, Plan) else answer
+            return each.plan(documents)
     raise unsupported.refusal(documents.manifest)

@@ -9,9 +9,12 @@ from mkfs.formats.filters import Filter
 @final
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The filters of `--filter`: what any of them wants; everything where there is none."""
+    """`filters`: what any of them wants; everything where there is none. `reference_hosts`: registries (`host[:port]`) to which
+    an artifact may lead us though it is at another.
+    """
 
     filters: tuple[Filter, ...] = ()
+    reference_hosts: frozenset[str] = frozenset()
 
 
 EVERYTHING: Final = Choice()

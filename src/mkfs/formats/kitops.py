@@ -6,7 +6,7 @@ the parent of that path. A raw layer (kit since 2026) is one file, named by its 
 is not unpacked by kit either: it is left out with a warning. So are data sets that are somewhere else (S3, another ModelKit), as
 `kit unpack` does without `--include-remote`.
 
-Not here yet, and refused: models that are a reference to another ModelKit.
+A model may be a reference to another ModelKit: see `parents`.
 """
 
 import posixpath
@@ -39,15 +39,13 @@ def plan(documents: Documents) -> Plan | Need:
 
 
 def plan_kitfile(kitfile: Kitfile, manifest: Manifest, format_name: str) -> Plan:
-    """The plan of what `kitfile` says of the layers of `manifest`. Raises `BadDocument`, `Unsupported`."""
+    """The plan of what `kitfile` says of the layers of `manifest`; a model that is a reference is its `parent`.
+
+    Raises `BadDocument`, `Unsupported`.
+    """
     present = [entry for entry in kitfile.entries if not entry.remote]
-    for entry in present:
-        if _refers_elsewhere(entry, manifest):
-            raise Unsupported(
-                f"the model of this ModelKit is a reference to another one: {printable(entry.path)}",
-                hint="mount the ModelKit it refers to by itself: references are not followed yet",
-            )
-    assignment = assign(present, manifest)
+    parent = next((entry for entry in present if _refers_elsewhere(entry, manifest)), None)
+    assignment = assign([entry for entry in present if entry is not parent], manifest)
     layers, unknown = [], []
     for entry, number in assignment.pairs:
         layer, count = manifest.layers[number], len(manifest.layers)
@@ -66,6 +64,7 @@ def plan_kitfile(kitfile: Kitfile, manifest: Manifest, format_name: str) -> Plan
         files=(InlineFile(b"Kitfile", kitfile.text()),),
         properties=_properties(kitfile, manifest),
         warnings=(*_elsewhere(kitfile.entries), *lacking(assignment), *unknown, *_unclaimed(claimed, manifest)),
+        parent="" if parent is None else parent.path,
     )
 
 

@@ -9,17 +9,30 @@ from mkfs.errors import BadDocument
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.oci.manifest import Manifest
+from mkfs.oci.reference import Reference
 
 Compression: TypeAlias = Literal["", "gzip", "zstd"]  # "": stored as it is
 
 
 @final
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """Another artifact that this one refers to: its manifest, and the reference with the digest it had when it was resolved."""
+
+    reference: Reference
+    manifest: Manifest
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Documents:
-    """What has been read so far: the manifest, and the proven bytes of small blobs by digest. Grows by what `Need` asked for."""
+    """What has been read so far: the manifest, the proven bytes of small blobs by digest, artifacts that are referred to by their
+    reference as written. Grows by what `Need` asked for.
+    """
 
     manifest: Manifest
     blobs: Mapping[Digest, bytes] = field(default_factory=dict, hash=False)
+    parents: Mapping[Reference, Parent] = field(default_factory=dict, hash=False)
 
     def read(self, blob: Descriptor, limit_bytes: int, what: str) -> "bytes | Need":
         """The bytes of a small blob, or that they are needed. Raises `BadDocument` for one too large to be `what`."""
@@ -32,9 +45,12 @@ class Documents:
 @final
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Ask again with the bytes of this blob in `Documents.blobs`."""
+    """Ask again with the bytes of this blob in `Documents.blobs`, or with this artifact in `Documents.parents`, if it may be
+    followed. `origin` is the artifact whose repository has the blob; None: the one that is planned.
+    """
 
-    descriptor: Descriptor
+    wanted: Descriptor | Reference
+    origin: Reference | None = None
 
 
 @final
@@ -81,6 +97,7 @@ class PlannedLayer:
     `element` says what it is, in the Kitfile's words wherever they fit (`model`, `parts`, `datasets`, `code`, `docs` …); `name` is
     what its producer calls it; `ids` are all words by which a filter may name it. `diff_id` is what the artifact says the digest
     of the uncompressed layer is. It proves nothing and real tools write wrong ones: to be compared where a layer was decompressed.
+    `origin` is the artifact whose repository has it; None: the one that was planned.
     """
 
     descriptor: Descriptor
@@ -89,6 +106,7 @@ class PlannedLayer:
     name: str = ""
     ids: tuple[str, ...] = ()
     diff_id: Digest | None = None
+    origin: Reference | None = None
 
 
 @final
@@ -108,6 +126,10 @@ class Plan:
 
     `overlay`: they lie over one another as an image's layers do, all of them archives, and the directory holds what is below `top`
     then. Else they come together, each file claimed once.
+
+    `parents` are the artifacts that some of the layers come from, the nearest first, with their digests. Of these, the digest of
+    the planned artifact does not cover `uncovered_parents`: it names them by tag. `parent` is one that is still to be followed, in
+    the artifact's words: no plan that leaves this room has one.
     """
 
     format_name: str  # for a person: "KitOps ModelKit"
@@ -117,6 +139,9 @@ class Plan:
     warnings: tuple[str, ...] = ()  # what was skipped or looks wrong, one line each
     overlay: bool = False
     top: bytes = b""
+    parent: str = ""
+    parents: tuple[Reference, ...] = ()
+    uncovered_parents: tuple[Reference, ...] = ()
 
     def warned(self, *warnings: str) -> "Plan":
         """The same plan with further warnings."""

@@ -11,6 +11,7 @@ from mkfs.registry.auth import Authority
 from mkfs.registry.credentials import Credentials
 from mkfs.registry.exchange import Exchange
 from mkfs.registry.hosts import origin_of
+from mkfs.registry.peers import Peers
 from mkfs.registry.pool import PoolTransport
 from mkfs.registry.repository import Repository
 from mkfs.registry.settings import UNVERIFIED, ClientSettings
@@ -32,14 +33,21 @@ class RegistryClient:
         self, settings: ClientSettings, credentials: Credentials, *, inner: httpx2.AsyncBaseTransport | None = None
     ) -> None:
         self._settings, self._credentials = settings, credentials
-        self._transport = Transport(inner or PoolTransport(settings.proxies, Trust(settings.tls)))
+        self._peers = Peers()
+        self._transport = Transport(inner or PoolTransport(settings.proxies, Trust(settings.tls), peers=self._peers))
         self._tokens = Tokens(self._transport)
         if not settings.tls.verify:
             _log.warning(UNVERIFIED)
 
-    def repository(self, reference: Reference) -> Repository:
-        """The repository that `reference` names. Nothing is asked yet. Raises `UsageError` where its host makes no sense."""
+    def repository(self, reference: Reference, must_be_public: bool = False) -> Repository:  # noqa: FBT001, FBT002 - see Elsewhere
+        """The repository that `reference` names. Nothing is asked yet. Raises `UsageError` where its host makes no sense.
+
+        `must_be_public`: from now on no connection is made to that host and port where its name leads into a private network.
+        Through a proxy, which looks names up itself, that cannot be seen.
+        """
         reading, pushing = (self._exchange(reference, actions) for actions in ("pull", "pull,push"))
+        if must_be_public:
+            self._peers.must_be_public(reading.origin)
         return Repository(reading, pushing)
 
     def _exchange(self, reference: Reference, actions: str) -> Exchange:

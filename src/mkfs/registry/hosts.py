@@ -10,7 +10,7 @@ Names are judged as written; what a name resolves to is not looked at.
 import ipaddress
 from typing import Final
 
-from mkfs.errors import NotAuthorised, UsageError
+from mkfs.errors import NotAuthorised, Unsupported, UsageError
 from mkfs.registry.hopeless import Hopeless
 from mkfs.registry.urls import Origin, Url
 
@@ -47,6 +47,44 @@ def names_of(origin: Origin) -> tuple[str, ...]:
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     hub = (DOCKER_HUB,) if origin.host == _DOCKER_HUB_HOST else ()
     return tuple(dict.fromkeys((origin.authority, f"{host}:{origin.port}", *hub)))
+
+
+def check_parent(child: str | None, parent: str, allowed: frozenset[str]) -> bool:
+    """Returns if an artifact of the registry `child` may lead us to the registry `parent` (each `host[:port]` as in references),
+    and whether what the name of that host resolves to must be no address of a private network.
+
+    Its own registry: always, and whatever its address. Another one only where the caller allows it by its very name; link-local and
+    metadata addresses never; private and loopback ones only where that name is such an address itself. `child` is None for an
+    artifact that comes from no registry. Raises `Unsupported`.
+    """
+    if child is not None and _normal(parent) == _normal(child):
+        return False
+    host = _host(parent)
+    if _is_metadata(host):
+        raise Unsupported(f"the artifact refers to {parent}, which is no address of a registry")
+    if _normal(parent) not in map(_normal, allowed):
+        whose = "comes from no registry itself" if child is None else f"is at {child}"
+        hint = f"if you trust it, allow it: --allow-reference-host {parent}"
+        raise Unsupported(f"the artifact refers to another registry, {parent}, and {whose}", hint=hint)
+    return not (is_loopback(host) or _addresses(host))
+
+
+def is_private(address: str) -> bool:
+    """Whether `address` (an IP address) is one of a private network, of this machine, or of its link."""
+    found = _addresses(address.partition("%")[0])
+    return not found or _is_metadata(str(found[0])) or any(not each.is_global for each in found)
+
+
+def _normal(registry: str) -> str:
+    """Without the port that https has anyway."""
+    return registry.lower().removesuffix(":443")
+
+
+def _host(registry: str) -> str:
+    """The host of `host[:port]`, an IPv6 address without its brackets."""
+    if registry.startswith("["):
+        return registry[1:].partition("]")[0]
+    return registry.partition(":")[0]
 
 
 def is_loopback(host: str) -> bool:

@@ -24,6 +24,7 @@ import httpcore2
 import httpx2
 import trio
 
+from mkfs.registry.peers import Peers
 from mkfs.registry.urls import Origin
 from mkfs.registry.wire import Wire
 from mkfs.units import KIB, MIB
@@ -38,10 +39,12 @@ _PIECE_BYTES: Final = MIB  # of bodies that are not received into anybody's memo
 
 @final
 class Lane:
-    """A transport for GETs without a proxy. `context` is asked for the first time TLS is needed; `limit`: connections at once."""
+    """A transport for GETs without a proxy, to whom `peers` lets us. `context` is asked for where TLS is needed; `limit`:
+    connections at once.
+    """
 
-    def __init__(self, context: Callable[[Origin], ssl.SSLContext], *, limit: int, idle_seconds: float) -> None:
-        self._context, self._idle_seconds = context, idle_seconds
+    def __init__(self, context: Callable[[Origin], ssl.SSLContext], peers: Peers, *, limit: int, idle_seconds: float) -> None:
+        self._context, self._peers, self._idle_seconds = context, peers, idle_seconds
         self._threads = trio.CapacityLimiter(limit)
         self._idle: list[tuple[float, Wire]] = []  # since when; the longest idle first
 
@@ -51,7 +54,7 @@ class Lane:
         Raises `OSError` and the exceptions of h11 and httpcore2.
         """
         origin = Origin.of(request.url.scheme, request.url.netloc.decode("ascii"))
-        wire = self._take_idle(origin) or await Wire.connect(origin, self._context(origin) if origin.scheme == "https" else None)
+        wire = self._take_idle(origin) or await self._connect(origin)
         try:
             http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_LIMIT_BYTES)
             await wire.send(_written(http, request))
@@ -61,6 +64,9 @@ class Lane:
             raise
         body = LaneBody(wire, http, head, self._threads, self._give_back)
         return httpx2.Response(head.status_code, headers=head.headers.raw_items(), stream=body)
+
+    async def _connect(self, origin: Origin) -> Wire:
+        return await Wire.connect(origin, self._context(origin) if origin.scheme == "https" else None, self._peers)
 
     def _take_idle(self, origin: Origin) -> Wire | None:
         """A connection to `origin` that may be used; what is too old, or was closed over there, is closed on the way."""

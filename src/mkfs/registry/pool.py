@@ -21,7 +21,9 @@ import httpcore2
 import httpx2
 
 from mkfs.errors import UsageError
+from mkfs.registry.hopeless import Hopeless
 from mkfs.registry.lane import Lane
+from mkfs.registry.peers import Peers
 from mkfs.registry.proxies import Proxies
 from mkfs.registry.trust import Trust
 from mkfs.registry.urls import Origin
@@ -76,10 +78,10 @@ class WideStream(httpcore2.AsyncNetworkStream):
 
 @final
 class WideBackend(httpcore2.AsyncNetworkBackend):
-    """Opens `WideStream`s."""
+    """Opens `WideStream`s, to whom `peers` lets us."""
 
-    def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
-        self._backend = backend
+    def __init__(self, backend: httpcore2.AsyncNetworkBackend, peers: Peers) -> None:
+        self._backend, self._peers = backend, peers
 
     async def connect_tcp(
         self,
@@ -89,8 +91,14 @@ class WideBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """A connection to `host`."""
-        return WideStream(await self._backend.connect_tcp(host, port, timeout, local_address, socket_options))
+        """A connection to `host`. Raises `Hopeless` for one that must not be."""
+        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        try:
+            self._peers.check(host, port, str((stream.get_extra_info("server_addr") or ("",))[0]))
+        except Hopeless:
+            await stream.aclose()
+            raise
+        return WideStream(stream)
 
     async def sleep(self, seconds: float) -> None:
         """Waits."""
@@ -106,10 +114,20 @@ class PoolTransport(httpx2.AsyncBaseTransport):
     decoded. `backend` replaces the network (for tests), and with it the lane, which makes its own connections.
     """
 
-    def __init__(self, proxies: Proxies, trust: Trust, backend: httpcore2.AsyncNetworkBackend | None = None) -> None:
+    def __init__(
+        self,
+        proxies: Proxies,
+        trust: Trust,
+        backend: httpcore2.AsyncNetworkBackend | None = None,
+        *,
+        peers: Peers | None = None,
+    ) -> None:
+        peers = peers or Peers()
         self._proxies, self._trust = proxies, trust
-        self._backend = WideBackend(backend or httpcore2.TrioBackend())
-        self._lane = Lane(self._tls, limit=CONNECTIONS, idle_seconds=IDLE_SECONDS) if backend is None else None
+        self._backend = WideBackend(backend or httpcore2.TrioBackend(), peers)
+        self._lane: Lane | None = None
+        if backend is None:
+            self._lane = Lane(self._tls, peers, limit=CONNECTIONS, idle_seconds=IDLE_SECONDS)
         # By scheme, proxy and what says whom TLS believes.
         self._pools: dict[tuple[str, str, Path | None], httpcore2.AsyncConnectionPool] = {}
         logging.getLogger("httpcore2").setLevel(logging.WARNING)  # below, it logs headers: tokens and signed addresses

@@ -20,6 +20,7 @@ from typing import Final, Self, final
 import httpcore2
 import trio
 
+from mkfs.registry.peers import Peers
 from mkfs.registry.retries import CONNECT_SECONDS
 from mkfs.registry.urls import Origin
 
@@ -43,15 +44,17 @@ class Wire:
         self._poll.register(connected, select.POLLIN)
 
     @classmethod
-    async def connect(cls, origin: Origin, context: ssl.SSLContext | None) -> Self:
-        """Calls `origin`; with `context` under TLS, the certificate checked against its host name.
+    async def connect(cls, origin: Origin, context: ssl.SSLContext | None, peers: Peers) -> Self:
+        """Calls `origin`, if `peers` lets us; with `context` under TLS, the certificate checked against its host name.
 
-        Raises `httpcore2.ConnectTimeout` after `CONNECT_SECONDS`, for each of both steps; `OSError`, which is also what TLS raises.
+        Raises `Hopeless` for a peer that must not be; `httpcore2.ConnectTimeout` after `CONNECT_SECONDS`, for each of both steps;
+        `OSError`, which is also what TLS raises.
         """
         with _deadline():
             stream = await trio.open_tcp_stream(host=origin.host, port=origin.port)
         connected = socket.socket(fileno=stream.socket.detach())
         try:
+            peers.check(origin.host, origin.port, connected.getpeername()[0])
             connected.settimeout(0)
             if context is not None:
                 connected = context.wrap_socket(connected, server_hostname=origin.host, do_handshake_on_connect=False)

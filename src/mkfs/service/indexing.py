@@ -77,7 +77,7 @@ async def _build(means: Means, showing: Showing) -> Built:
     terms = replace(means.terms, policy=means.terms.policy.without_index())  # the one that it requires is being made
     artifact = await open_artifact(means.engine, means.repository, means.reference, terms)
     try:
-        reports = await go_through(artifact, showing, lambda layer, _progress: prove_whole(layer))
+        reports = await go_through(artifact.own_layers, showing, lambda layer, _progress: prove_whole(layer))
         for report in reports:
             if report.error is not None:
                 raise report.error

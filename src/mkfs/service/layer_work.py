@@ -5,14 +5,14 @@ beside a mount, fetches nothing twice. A layer whose bytes are wrong or missing 
 would fail them all (the registry is gone, there is no room) ends the work at once.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, final
 
 import trio
 
-from mkfs.content.artifact import Artifact, open_artifact
+from mkfs.content.artifact import open_artifact
 from mkfs.content.layer import Layer
 from mkfs.content.together import all_done
 from mkfs.errors import BadArchive, IntegrityError, MkfsError, NotFound
@@ -112,7 +112,7 @@ async def _go_through(settings: SourceSettings, showing: Showing, work: Work, co
     async with opening(settings) as means:
         artifact = await open_artifact(means.engine, means.repository, means.reference, means.terms)
         try:
-            layers = await go_through(artifact, showing, work, concurrency=concurrency)
+            layers = await go_through(artifact.layers, showing, work, concurrency=concurrency)
             reference = str(means.reference.pinned(artifact.description.digest))
             return Report(reference, layers, trio.current_time() - started)
         finally:
@@ -120,10 +120,10 @@ async def _go_through(settings: SourceSettings, showing: Showing, work: Work, co
 
 
 async def go_through(
-    artifact: Artifact, showing: Showing, work: Work, *, concurrency: int = CONCURRENCY
+    layers: Iterable[Layer], showing: Showing, work: Work, *, concurrency: int = CONCURRENCY
 ) -> tuple[LayerReport, ...]:
-    """What became of each layer of an open artifact. Raises `Unreachable`, `NotAuthorised`, `CacheUnusable`."""
-    going = _Going(artifact, work)
+    """What became of each of `layers`, which are of an open artifact. Raises `Unreachable`, `NotAuthorised`, `CacheUnusable`."""
+    going = _Going(layers, work)
 
     async def narrate() -> None:
         while True:
@@ -132,18 +132,18 @@ async def go_through(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(narrate)
-        layers = await going.run(concurrency)
+        reports = await going.run(concurrency)
         nursery.cancel_scope.cancel()
     showing.show(going.progress())
-    return layers
+    return reports
 
 
 @final
 class _Going:
     """The work itself."""
 
-    def __init__(self, artifact: Artifact, work: Work) -> None:
-        self._layers = tuple({layer.blob.digest: layer for layer in artifact.layers}.values())
+    def __init__(self, layers: Iterable[Layer], work: Work) -> None:
+        self._layers = tuple({layer.blob.digest: layer for layer in layers}.values())
         self._work = work
         self._hashed_bytes = dict.fromkeys(self._layers, 0)
         self._done: dict[Layer, LayerReport] = {}

@@ -49,8 +49,8 @@ async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
     may come in a group of one: see `service.failures.sole`.
     """
     reference = Reference.parse(settings.reference)
-    choice = Choice(tuple(parse_filter(text) for text in settings.filters))
-    terms = Terms(settings.trust.policy(), choice, settings.deferred)
+    choice = Choice(tuple(parse_filter(text) for text in settings.filters), frozenset(settings.reference_hosts))
+    policy = settings.trust.policy()
     credentials = Credentials.load(*map(Path, settings.client.credential_files))
     cache = await trio.to_thread.run_sync(open_cache, settings)
     try:
@@ -60,6 +60,7 @@ async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
         ):
             try:
                 repository = None if settings.offline else client.repository(reference)
+                terms = Terms(policy, choice, client.repository, settings.deferred)
                 yield Means(reference, repository, Engine(nursery, cache), terms)
             finally:
                 nursery.cancel_scope.cancel()

@@ -1,9 +1,11 @@
-"""`--filter` on every verb that reads content: what `kit unpack --filter` writes, and no byte of the rest."""
+"""What a person may choose of an artifact, and what a command says of where it comes from."""
 
 import json
 
 import pytest
 
+from mkfs.oci.media_types import KITOPS_CONFIG, KITOPS_LAYER_PREFIX
+from mkfs.testing.artifacts import Part, artifact, tar
 from mkfs.testing.kits import KitBuilder
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer
@@ -17,6 +19,7 @@ KIT = (
     .dataset("data.bin", 2 * MIB, name="eval")
     .build()
 )
+ADAPTER = tar({"adapter.bin": b"a"})
 
 
 @pytest.fixture
@@ -48,6 +51,26 @@ def test_what_is_no_filter_is_a_word_too_many(reference: str, registry: MemoryRe
         ran = shell.run("ls", reference, "--filter", text)
         assert (ran.exit_code, len(ran.lines) <= 3) == (2, True), ran
     assert registry.requests() == ()
+
+
+def test_a_model_of_another_kit_is_named_with_its_digest(registry: MemoryRegistry, server: RegistryServer, shell: Shell) -> None:
+    registry.push("base/llama", "7b", KIT.manifest, KIT.blobs)
+    child = KitBuilder("child").part("adapter.bin", b"a").build()
+    config = json.loads(child.config)
+    config["model"]["path"] = f"{server.host}/base/llama:7b"
+    made = artifact(Part(KITOPS_CONFIG, json.dumps(config).encode()), [Part(f"{KITOPS_LAYER_PREFIX}modelpart.v1.tar", ADAPTER)])
+    registry.push("team/child", "1", made.manifest, made.blobs)
+    reference = f"{server.host}/team/child:1"
+    pinned = f"{server.host}/base/llama:7b@{KIT.manifest_digest}"
+    listed = shell.run("ls", reference)
+    assert listed.stdout.split() == ["Kitfile", "adapter.bin", "weights.bin"]
+    assert listed.stderr == f"the model is that of {pinned}: its tag is not covered by the digest\n"
+    document = json.loads(shell.run("inspect", reference, "--format", "json").stdout)
+    assert document["parents"] == [{"reference": pinned, "covered_by_digest": False}]
+    elsewhere = reference.replace("127.0.0.1", "localhost")  # another name is another registry
+    refused = shell.run("ls", elsewhere)
+    assert (refused.exit_code, f"--allow-reference-host {server.host}" in refused.stderr) == (14, True), refused
+    assert shell.run("ls", elsewhere, "--allow-reference-host", server.host).stdout == listed.stdout
 
 
 def test_a_filter_that_leaves_nothing_says_so(reference: str, shell: Shell) -> None:
