@@ -1,7 +1,7 @@
 """What a test needs besides Python, said by a marker.
 
-`fuse`, `registry`, `oras`, `crane`: `scripts/test` installs these. A test that misses one is skipped with the reason; with
-`CI=true` this and every other skip is a failure, so that nothing goes untested unnoticed. `given(NAME)`: a program that only
+`fuse`, `registry`, `oras`, `crane`, `strace`: `scripts/test` installs these. A test that misses one is skipped with the reason;
+with `CI=true` this and every other skip is a failure, so that nothing goes untested unnoticed. `given(NAME)`: a program that only
 whoever runs the tests can give, by its path in the environment variable NAME; where it is unset, the test is deselected.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 _TOOLS: Final = Path(__file__).resolve().parents[2] / ".tools" / "bin"  # where scripts/install-oras and -crane put them
-_PROGRAMS: Final = {"registry": "docker-registry", "oras": "oras", "crane": "crane"}
+_PROGRAMS: Final = {"registry": "docker-registry", "oras": "oras", "crane": "crane", "strace": "strace"}
 
 
 def program(name: str) -> Path | None:
