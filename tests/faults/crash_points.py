@@ -1,8 +1,8 @@
 """Kills our processes at system calls all over their work on a cache, and looks at what they leave: `scripts/crash-points --help`.
 
 For each scenario and each system call, a run that nobody kills is traced first. Of the numbers of those calls that have to do with
-the cache, as many as `--each` are taken, spread over the run. A number that does not fire there (no two runs are the same) is replaced
-by its neighbour.
+the cache, as many as `--each` are taken, spread over the run. A number that does not fire there (no two runs are the same) is
+replaced by its neighbour.
 """
 
 import argparse
@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import click
 
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import serve
@@ -60,7 +62,7 @@ def points(theatre: Theatre, scenario: Scenario, call: Call, each: int) -> Itera
             finally:
                 theatre.close(crash.shell)
             for what in [*wrong, *leaked]:
-                print(f"{scenario.name}, {call.name} {number}: {what}", flush=True)
+                click.echo(f"{scenario.name}, {call.name} {number}: {what}")
             yield number, Tally(1, 1, len(wrong), len(leaked))
             break
 
@@ -91,7 +93,7 @@ def main() -> int:
                     tallies[call.name] += tally
                     by_scenario[scenario.name] += tally
                     numbers.append(f"{number}{'' if tally.fired else ' (not)'}")
-                print(f"{scenario.name:<8} {call.name:<10} {', '.join(numbers) or 'never called'}", flush=True)
+                click.echo(f"{scenario.name:<8} {call.name:<10} {', '.join(numbers) or 'never called'}")
     return report(tallies, by_scenario, time.monotonic() - started, least=0 if given.scenario else LEAST_POINTS)
 
 
@@ -100,13 +102,13 @@ def report(tallies: dict[str, Tally], by_scenario: dict[str, Tally], seconds: fl
     total = sum(tallies.values(), Tally())
     labels = {call.name: call.name if not call.named else f"{call.name} ({call.named})" for call in CALLS}
     for title, rows in (("system call", {labels[name]: tally for name, tally in tallies.items()}), ("scenario", by_scenario)):
-        print(f"\n{title:<52} tried  fired  wrong  leaked")
+        click.echo(f"\n{title:<52} tried  fired  wrong  leaked")
         for name, tally in {**rows, "all": total}.items():
-            print(f"{name:<52} {tally.tried:>5}  {tally.fired:>5}  {tally.wrong:>5}  {tally.leaked:>6}")
-    print(f"\nnever called by us: {', '.join(strace.NEVER)}")
-    print(f"{seconds:.0f} s")
+            click.echo(f"{name:<52} {tally.tried:>5}  {tally.fired:>5}  {tally.wrong:>5}  {tally.leaked:>6}")
+    click.echo(f"\nnever called by us: {', '.join(strace.NEVER)}")
+    click.echo(f"{seconds:.0f} s")
     if total.fired < least:
-        print(f"only {total.fired} points fired (expected at least {least})")
+        click.echo(f"only {total.fired} points fired (expected at least {least})")
     return int(total.wrong > 0 or total.leaked > 0 or total.fired < least)
 
 

@@ -3,11 +3,11 @@
 Theory. A *trace* of a run says which calls there are, thread by thread, and which of them have to do with the cache; their numbers
 are what n is chosen from. The run is then repeated with `inject=…:signal=SIGKILL:when=n`: the first thread that comes to its n-th
 call dies before the kernel sees it, and the process with it. Runs differ a little, so the log of the second run has the last word:
-a point counts only if its last line is such a call, and it never returned.
+a point counts only if a thread's n-th call was about the cache and never returned.
 
-openat and fcntl are called for many reasons; `-P` restricts them to paths of the cache. It takes whole paths, not subtrees, so opens
-within a directory of a random name in `staging/` are not among the points of openat; each is followed by a fallocate, a pwrite64
-or a flock of its own, which are.
+openat and fcntl are called for many reasons; `-P` restricts them to paths of the cache. It takes whole paths, not subtrees, so
+opens within a directory of a random name in `staging/` are not among the points of openat; each is followed by a fallocate, a
+pwrite64 or a flock of its own, which are.
 """
 
 import re
@@ -27,8 +27,8 @@ Paths = Callable[[Path, Sequence[str]], list[Path]]
 class Call:
     """A system call that may be the last. `named` is how the list of those to try calls it, if that is another.
 
-    `touches`: whether a line of the log is about the cache in this directory. `paths`: what strace is restricted to where it is called
-    for much else, in a cache with layers of these digests (hex).
+    `touches`: whether a line of the log is about the cache in this directory. `paths`: what strace is restricted to where it is
+    called for much else, in a cache with layers of these digests (hex).
     """
 
     name: str
@@ -120,7 +120,7 @@ def was_killed(log: Path, call: Call, number: int, root: Path) -> bool:
 
 
 def kill_at(call: Call, number: int) -> str:
-    """strace's words for it."""
+    """The words for it."""
     return f"inject={call.name}:signal=SIGKILL:when={number}"
 
 

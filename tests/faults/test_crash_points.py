@@ -1,7 +1,6 @@
 """A few of the crash points of `scripts/crash-points`: one for each system call, and two in a real mount."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
