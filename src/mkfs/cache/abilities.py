@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from mkfs.cache.claims import claim_file
-from mkfs.cache.files import OpenFile, open_to_read
+from mkfs.cache.files import OpenFile, discard, open_to_read
 from mkfs.cache.page_cache import PageCache, kernel_has_cachestat
 
 # Offsets and lengths of direct reads: the largest logical block of a disk. Memory is page-aligned, which is as much or more.
@@ -44,7 +44,7 @@ def probe(staging: OpenFile) -> Abilities:
     except OSError:
         return NOTHING
     finally:
-        os.unlink(claim.name, dir_fd=staging.fd)
+        discard(claim.name, staging)
 
 
 def _try(plain: OpenFile, direct: OpenFile) -> Abilities:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, final
 
-from mkfs.cache.files import DIRECTORY_MODE, OpenFile, create, is_not_ours, open_directory, open_to_read, remove
+from mkfs.cache.files import DIRECTORY_MODE, OpenFile, create, discard, is_not_ours, open_directory, open_to_read
 
 _NAME_BYTES: Final = 16  # of randomness: two processes never meet
 _GONE: Final = ".gone"  # how the names end of what is being removed
@@ -66,7 +66,7 @@ def sweep(staging: OpenFile) -> int:
     removed = 0
     for name in os.listdir(staging.fd):
         if name.endswith(_GONE):
-            remove(name, staging)
+            discard(name, staging)
             removed += 1
             continue
         try:
@@ -79,7 +79,7 @@ def sweep(staging: OpenFile) -> int:
                 fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:  # a living owner's, or a file system without locks
                 continue
-        remove(name, staging)
+        discard(name, staging)
         removed += 1
     return removed
 
@@ -100,7 +100,7 @@ def bury(name: str, parent: OpenFile, staging: OpenFile, only: os.stat_result | 
             os.rename(name, grave, src_dir_fd=parent.fd, dst_dir_fd=staging.fd)
     except FileNotFoundError:
         return False
-    remove(grave, staging)
+    discard(grave, staging)
     return True
 
 

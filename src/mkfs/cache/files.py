@@ -28,14 +28,16 @@ class OpenFile:
     Hold the object, not its `fd`: `OpenFile(…).fd` in an expression is a number of nothing.
     """
 
-    __slots__ = ("_close", "fd")
+    __slots__ = ("_close", "_suppressed", "fd")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._close = os.close  # at interpreter exit the module's globals may be gone before we are
+        self._suppressed = suppress(OSError)
 
     def __del__(self) -> None:
-        self._close(self.fd)
+        with self._suppressed:  # a network's file system says late what it did not write; whoever reads it hashes it
+            self._close(self.fd)
 
     def __repr__(self) -> str:
         return f"<OpenFile {self.fd}>"
@@ -126,3 +128,9 @@ def remove(name: str, parent: OpenFile) -> None:
         with suppress(OSError):
             os.chmod(name, DIRECTORY_MODE, dir_fd=parent.fd)  # it may be one that we must not list
         shutil.rmtree(name, ignore_errors=True, dir_fd=parent.fd)
+
+
+def discard(name: str, parent: OpenFile) -> None:
+    """As `remove`, of what is in `staging/` and of no use any more: what a failing disk keeps is left to the next sweep."""
+    with suppress(OSError):
+        remove(name, parent)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final, Self, final
 
 from mkfs.cache.claims import Claim, claim_directory
-from mkfs.cache.files import Buffer, OpenFile, create, remove, write_at
+from mkfs.cache.files import Buffer, OpenFile, create, discard, write_at
 from mkfs.cache.publishing import publish
 from mkfs.cache.shared import Shared
 from mkfs.cache.space import unusable
@@ -124,7 +124,7 @@ class GrowingStaging:
         """Ends this staging and removes what is in it. Does nothing after `publish` or a second time; raises nothing. Blocks."""
         if not self._closed:
             self._end()
-            remove(self._claim.name, self._shared.layout.staging)
+            discard(self._claim.name, self._shared.layout.staging)
 
     def _end(self) -> None:
         self._closed = True

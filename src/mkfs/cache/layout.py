@@ -30,11 +30,11 @@ from mkfs.cache.files import (
     DIRECTORY_MODE,
     OTHERS_MAY_WRITE,
     OpenFile,
+    discard,
     is_not_ours,
     make_directory,
     open_directory,
     read_whole,
-    remove,
     write_at,
 )
 from mkfs.cache.mounts import OUR_FILE_SYSTEM, file_system_of
@@ -208,7 +208,7 @@ def put(content: bytes, place: Place, staging: OpenFile) -> None:
         write_at(claim.file, content, 0)
         os.rename(claim.name, place.name, src_dir_fd=staging.fd, dst_dir_fd=place.directory.fd)
     except OSError:
-        remove(claim.name, staging)
+        discard(claim.name, staging)
         raise
 
 

@@ -17,7 +17,7 @@ from typing import Final, Self, final
 
 from mkfs.cache.chunk_reads import ChunkReads, Damaged
 from mkfs.cache.claims import bury, claim_directory, stands
-from mkfs.cache.files import Buffer, OpenFile, create, is_not_ours, open_directory, remove, write_at
+from mkfs.cache.files import Buffer, OpenFile, create, discard, is_not_ours, open_directory, write_at
 from mkfs.cache.layout import Place
 from mkfs.cache.ledger import NAME, Ledger, empty_ledger
 from mkfs.cache.pins import grip, pin
@@ -133,7 +133,7 @@ class PartialLayer:
                 raise
             return None
         finally:
-            remove(claim.name, staging)  # nothing there any more if it went well
+            discard(claim.name, staging)  # nothing there any more if it went well
 
     def has(self, number: int) -> bool:
         """Whether chunk `number` is stored, as far as is known without hashing it. Costs one read of a byte at most."""

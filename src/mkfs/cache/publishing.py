@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from mkfs.cache.claims import Claim, bury
-from mkfs.cache.files import create, remove, write_at
+from mkfs.cache.files import create, discard, write_at
 from mkfs.cache.indexes import keep_index
 from mkfs.cache.partial import remove_partial
 from mkfs.cache.pins import pin
@@ -35,7 +35,7 @@ def publish(shared: Shared, claim: Claim, index: ChunkIndex, suspects: Iterable[
         write_at(create(INDEX, claim.file), index.encode(), 0)
         return _rename(shared, claim, index, suspects)
     finally:
-        remove(claim.name, staging)  # nothing there any more if it went well
+        discard(claim.name, staging)  # nothing there any more if it went well
 
 
 def _rename(shared: Shared, claim: Claim, index: ChunkIndex, suspects: Iterable[int]) -> StoredLayer:

@@ -16,7 +16,7 @@ from typing import Final, Self, final
 
 from mkfs.cache.claims import Claim, claim_directory
 from mkfs.cache.coverage import Coverage
-from mkfs.cache.files import Buffer, create, open_to_read, open_to_write, remove, write_at
+from mkfs.cache.files import Buffer, create, discard, open_to_read, open_to_write, write_at
 from mkfs.cache.publishing import publish
 from mkfs.cache.shared import Shared
 from mkfs.cache.space import reserve, unusable
@@ -134,7 +134,7 @@ class Staging:
                 return
             self._closed = True
             self._idle.wait_for(lambda: not self._writers)
-        remove(self._claim.name, self._staging)
+        discard(self._claim.name, self._staging)
 
     def _refuse_closed(self) -> None:
         if self._closed:
