@@ -10,6 +10,7 @@ import httpcore2
 import pytest
 import trio
 
+from mkfs.content.receive import receive as receive_all
 from mkfs.errors import Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
@@ -161,6 +162,19 @@ async def test_other_bodies_that_are_legal_come_right_as_well(
             assert await receive(repository, blob) == DATA[WANTED.start : WANTED.stop]
 
 
+@pytest.mark.parametrize("break_", [faults.Reset(5000), faults.ShortBody(5000)])
+async def test_what_came_before_a_break_is_not_asked_for_again(
+    registry: MemoryRegistry, blob: Descriptor, break_: faults.Action
+) -> None:
+    registry.faults.install(Fault(Match(), break_, times=3))
+    with asking(registry) as (client, repository):
+        async with client:
+            memory = memoryview(bytearray(WANTED.length))
+            await receive_all(repository, blob, WANTED, memory)
+            assert memory == DATA[WANTED.start : WANTED.stop]
+    assert [each.sent_bytes for each in registry.requests()] == [5000, 5000, 5000, WANTED.length - 15_000]
+
+
 async def test_a_password_stays_with_the_registry_when_the_blob_is_elsewhere(
     registry: MemoryRegistry, storage: MemoryRegistry, blob: Descriptor, docker_config: Callable[..., Path], callers: list[object]
 ) -> None:
@@ -227,21 +241,27 @@ async def test_what_is_no_http_is_told_so(said: bytes) -> None:
         await transport.aclose()
 
 
+LITTLE = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n\r\nhello"
+
+
 @pytest.mark.parametrize(
-    ("first", "second"),
+    ("said", "body", "kept"),
     [
-        pytest.param(LONG.replace(b"\r\n\r\n", b"\r\nConnection: Close\r\n\r\n", 1), LONG, id="asked to close"),
-        pytest.param(LONG.replace(b"HTTP/1.1", b"HTTP/1.0", 1), LONG, id="old HTTP"),
-        pytest.param(LONG + b"HTTP/1.1 200 OK\r\n", LONG, id="more than announced"),
-        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\n\r\n" + LONG, LONG, id="news before the answer"),
+        pytest.param(LONG, BODY, 1, id="nothing strange"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\n\r\n" + LONG, BODY, 1, id="news before the answer"),
+        pytest.param(LONG.replace(b"\r\n\r\n", b"\r\nConnection: x, Close\r\n\r\n", 1), BODY, 0, id="asked to close"),
+        pytest.param(LONG.replace(b"HTTP/1.1", b"HTTP/1.0", 1), BODY, 0, id="old HTTP"),
+        pytest.param(LITTLE, b"hello", 1, id="a body that comes with its head"),
+        pytest.param(LITTLE + b"HTTP/1.1 200 OK\r\n", b"hello", 0, id="more than announced"),
     ],
 )
-async def test_each_answer_is_the_answer_to_its_request(first: bytes, second: bytes) -> None:
-    """A connection that might hold something else is not used again: each call hears the first words of a new one."""
-    transport = Transport(PoolTransport(Proxies(), Trust(TlsSettings())))
-    with speaking(first, second) as port, trio.fail_after(HANG_SECONDS):
-        for _ in range(2):
-            assert await heard(transport, f"http://127.0.0.1:{port}/") == BODY
+async def test_a_connection_that_may_hold_anything_else_is_not_kept(said: bytes, body: bytes, kept: int) -> None:
+    inner = PoolTransport(Proxies(), Trust(TlsSettings()))
+    transport = Transport(inner)
+    with speaking(said, said) as port, trio.fail_after(HANG_SECONDS):
+        assert await heard(transport, f"http://127.0.0.1:{port}/") == body
+        assert len(inner._lane._idle) == kept
+        assert await heard(transport, f"http://127.0.0.1:{port}/") == body
         await transport.aclose()
 
 

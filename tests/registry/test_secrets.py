@@ -16,6 +16,7 @@ from mkfs.oci.reference import Reference
 from mkfs.ranges import ByteRange
 from mkfs.registry.client import ClientSettings, RegistryClient
 from mkfs.registry.credentials import Credentials
+from mkfs.registry.pool import BULK_BYTES
 from mkfs.testing import faults
 from mkfs.testing.access import Basic, Bearer
 from mkfs.testing.answers import Answer, Request
@@ -157,9 +158,16 @@ async def test_a_signed_address_is_shown_to_nobody(
     await failing(seen, client(), reference, blob)
 
 
+@pytest.mark.parametrize("bulk_bytes", [BULK_BYTES, 1], ids=["pool", "lane"])
 async def test_the_real_connections_say_nothing_either(
-    registry: MemoryRegistry, docker_config: Callable[..., Path], blob: Descriptor, seen: list[str]
+    registry: MemoryRegistry,
+    docker_config: Callable[..., Path],
+    blob: Descriptor,
+    seen: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    bulk_bytes: int,
 ) -> None:
+    monkeypatch.setattr("mkfs.registry.pool.BULK_BYTES", bulk_bytes)
     registry.access = Basic({USER: PASSWORD})
     with serve(registry) as server:
         redirect = faults.Redirect(f"/storage/{{digest}}?{SIGNATURE}")

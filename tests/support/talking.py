@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 def speaking(*said: bytes, context: ssl.SSLContext | None = None) -> Iterator[int]:
     """A port where each caller hears `said`, one for each request, and then no more; under TLS where there is a `context`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        called: list[socket.socket] = []
 
         def serve(connection: socket.socket) -> None:
             with suppress(OSError), connection, _secured(connection, context) as secured:
@@ -25,6 +26,7 @@ def speaking(*said: bytes, context: ssl.SSLContext | None = None) -> Iterator[in
                     connection, _ = listener.accept()
                 except OSError:
                     return
+                called.append(connection)
                 serve(connection)
 
         thread = threading.Thread(target=accept)
@@ -32,7 +34,9 @@ def speaking(*said: bytes, context: ssl.SSLContext | None = None) -> Iterator[in
         try:
             yield listener.getsockname()[1]
         finally:
-            listener.shutdown(socket.SHUT_RDWR)
+            for each in (listener, *called):
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
             thread.join()
 
 

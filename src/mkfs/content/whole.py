@@ -244,9 +244,8 @@ class WholeFetch:
         await self._engine.hashing(settle)
 
     def _settle(self, number: int, start: int, data: memoryview) -> None:
-        """Hashes and stages one chunk. One at a time: staging finds the bytes in the core's own cache, and the page cache takes a
-        MiB of neighbouring memory at once, not eight. Where a host has to give such memory first, that was 0.5 to 1 CPU-second per
-        GiB.
+        """Hashes and stages one chunk. One at a time: staging finds the bytes in the core's own cache, and the page cache takes
+        a MiB of neighbouring memory at once, not eight: 0.5 to 1 CPU-second per GiB less where a host has to give it first.
         """
         place = number * DIGEST_BYTES
         self.digests[place : place + DIGEST_BYTES] = digests_of(self._grid, range(number, number + 1), data)

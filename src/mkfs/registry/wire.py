@@ -1,9 +1,9 @@
 """A connection of our own, plain or TLS, that receives large amounts straight into the caller's memory, in threads.
 
 Theory. The loop waits, threads receive. `receive_into` hands the socket to a thread only for as long as bytes flow: it fills the
-target, waits a moment (`_LINGER_SECONDS`) for more when there is nothing, and comes back with what it has. Longer waits, for an
-answer or in a stall, are the loop's, where deadlines and cancellation are. A thread that is told of a cancellation ends within that
-moment, and the caller gets control only after it: nobody writes into memory that its owner has taken back.
+target, waits a moment (`_LINGER_SECONDS`) for more when there is nothing, and comes back with what it has, at the latest after
+`_SLICE_SECONDS`. Longer waits, for an answer or in a stall, are the loop's, where deadlines and cancellation are. Who cancels gets
+control only when the thread is back: nobody writes into memory that its owner has taken back.
 
 In a thread, because TLS decrypts there, and because the copy out of the kernel would be the loop's otherwise. The interpreter's
 lock is let go for both.
@@ -24,9 +24,10 @@ from mkfs.registry.peers import Peers
 from mkfs.registry.retries import CONNECT_SECONDS
 from mkfs.registry.urls import Origin
 
-# Longer than the gaps between segments of a transfer that runs, so that it keeps its thread; short enough for whoever cancels.
+# Longer than the gaps between segments of a transfer that runs, so that it keeps its thread.
 _LINGER_SECONDS: Final = 0.02
-# Progress is seen at least this often, on the slowest link: locks between processes count on news every second.
+# Progress is seen at least this often, on the slowest link (locks between processes count on news every second), and nobody who
+# cancels waits longer.
 _SLICE_SECONDS: Final = 0.25
 # What sockets say that have nothing now. TLS may want to write while it reads (a change of keys); kernel buffers take that at once.
 _NOTHING_NOW: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -95,7 +96,6 @@ class Wire:
         """In a thread: what comes while it flows. None: nothing, and not the end."""
         done, ends = 0, monotonic() + _SLICE_SECONDS
         while done < len(target) and (not done or monotonic() < ends):
-            trio.from_thread.check_cancelled()
             try:
                 count = self._socket.recv_into(target[done:])
             except _NOTHING_NOW:
