@@ -225,6 +225,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "cut within content": (member(b"a", b"x" * 600)[: BLOCK + 599], "content ends past the end"),
     "cut within padding": (member(b"a", b"x" * 600)[:-1], "cut short"),
     "cut within an extended header": (pax({b"path": b"b"})[:-1], "cut short"),
+    "cut within a long extended header": (pax({b"path": b"p" * 3000})[: 4 * BLOCK], "cut short"),
+    "cut before the content of an extended header": (pax({b"path": b"b"})[:BLOCK], "cut short"),
     "a block and a bit of zeros": (member() + bytes(BLOCK + 1), "cut short"),
     "one block of zeros in the middle": (member() + bytes(BLOCK) + member(b"b") + END, "single block of zeros"),
     "size is negative": (header(size=base256(-1)) + END, "size is negative"),

@@ -11,18 +11,17 @@ from mkfs.errors import BadArchive
 
 MAGIC: Final = b"\x1f\x8b"
 _GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way to ask for a gzip header and trailer, and nothing else
-_SIZE_BYTES: Final = 4  # ISIZE, the last field of a member: the size of its content modulo 2**32
+SIZE_BYTES: Final = 4  # ISIZE, the last field of a member: the size of its content modulo 2**32
 
 
 @final
 class GzipMember:
     """See `compression.Member`."""
 
-    __slots__ = ("_zlib", "holds")
+    __slots__ = ("_zlib",)
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(_GZIP)
-        self.holds = False
 
     @property
     def eof(self) -> bool:
@@ -34,16 +33,19 @@ class GzipMember:
         """See `compression.Member`."""
         return self._zlib.unused_data
 
+    @property
+    def holds(self) -> bool:
+        """See `compression.Member`."""
+        return bool(self._zlib.unconsumed_tail)
+
     def take(self, data: memoryview | bytes, limit_bytes: int) -> bytes:
         """See `compression.Member`."""
         try:
-            piece = self._zlib.decompress(data or self._zlib.unconsumed_tail, limit_bytes)
+            return self._zlib.decompress(data or self._zlib.unconsumed_tail, limit_bytes)
         except zlib.error as error:
             raise BadArchive(str(error).rpartition(": ")[2]) from error
-        self.holds = len(piece) == limit_bytes or bool(self._zlib.unconsumed_tail)  # a full piece: zlib may have more behind it
-        return piece
 
 
 def content_size_hint(tail: bytes) -> int:
     """At least how large the content is, as the last bytes of a layer say: nothing proves it. 0: they say nothing."""
-    return int.from_bytes(tail[-_SIZE_BYTES:], "little")
+    return int.from_bytes(tail[-SIZE_BYTES:], "little")

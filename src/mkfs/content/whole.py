@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from mmap import mmap
-from typing import Final, final
+from typing import Final, Protocol, final
 
 import trio
 
@@ -105,6 +105,16 @@ class _Lap:
         self.buffer = None
 
 
+class InOrder(Protocol):
+    """Who takes a layer's bytes in their order, whatever order they came in."""
+
+    def restart(self) -> None:
+        """The bytes come anew from the first; those before are worth nothing."""
+
+    async def take(self, data: memoryview) -> None:
+        """Takes the next bytes, and lets go of `data`. What it raises ends the fetch."""
+
+
 @final
 class WholeFetch:
     """One try to fetch and prove a layer. `run` once; afterwards `digests` and `hosts` tell what came, right or wrong
@@ -121,9 +131,11 @@ class WholeFetch:
         staging: Staging | None,
         tar: bool,
         fresh: bool,
+        taker: InOrder | None = None,
     ) -> None:
+        """`taker` gets all bytes in their order, behind the whole-blob hash: unproven, as the others."""
         self._engine, self._reader, self._blob, self._grid, self._staging = engine, reader, blob, grid, staging
-        self._tar, self._fresh = tar, fresh
+        self._tar, self._fresh, self._taker = tar, fresh, taker
         self.unstaged: CacheUnusable | None = None
         self.digests = bytearray(grid.count * DIGEST_BYTES)
         self.received_bytes = 0
@@ -150,6 +162,8 @@ class WholeFetch:
             await self._together(STREAMS, LAP_RUNS)
         except RangesIgnored:
             self._begin()
+            if self._taker is not None:
+                self._taker.restart()
             await self._together(1, None)
         self._verifier.finish()
         if self._scanner is not None and self._bad_archive is None and self._scanner.wants is not None:
@@ -263,7 +277,10 @@ class WholeFetch:
         while (arrived := self._arrived.pop(self._frontier, None)) is not None:
             run, buffer = arrived
             try:
-                await self._engine.hashing(self._pass, run.bytes.start, memoryview(buffer)[: run.bytes.length])
+                data = memoryview(buffer)[: run.bytes.length]
+                await self._engine.hashing(self._pass, run.bytes.start, data)
+                if self._taker is not None:
+                    await self._taker.take(data)
             finally:
                 self._give_back(buffer)
             self._frontier += 1
