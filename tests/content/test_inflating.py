@@ -52,14 +52,14 @@ async def test_one_pass_brings_content_table_index_and_digest(tmp_path: Path, la
     reader = layer.blob.reader()
     async with engine_at(tmp_path / "cache") as engine:
         fetch = fetch_of(engine, reader, layer)
-        stored = await fetch.run()
+        stored, diff_id = await fetch.run()
         check(stored, layer)
+        assert diff_id == Digest.of(TAR)
         assert stored.index.table is not None
         assert [entry.path for entry in stored.index.table] == [b"small", b"large", b"middle", b"last"]
         assert (stored.index.layer, stored.index.compression) == (layer.blob.digest, layer.compression)
         assert stored.index.stored_bytes == len(layer.blob.content)
         assert stored.index.grid == grid_of(stored.index.table, len(TAR))
-        assert fetch.diff_id == Digest.of(TAR)
         assert (reader.bytes_sent(), fetch.whole.received_bytes) == (len(layer.blob.content),) * 2
         assert engine.buffers.lent == 0
     assert leftovers(tmp_path / "cache") == []
@@ -71,7 +71,7 @@ async def test_one_pass_brings_content_table_index_and_digest(tmp_path: Path, la
 async def test_one_file_is_kept_as_a_layer_of_one_file(tmp_path: Path, size_bytes: int) -> None:
     layer = packed(seeded(5, size_bytes), "zstd")
     async with engine_at(tmp_path / "cache") as engine:
-        stored = await fetch_of(engine, layer.blob.reader(), layer, tar=False).run()
+        stored, _ = await fetch_of(engine, layer.blob.reader(), layer, tar=False).run()
         check(stored, layer)
         assert stored.index.grid == grid_of(None, size_bytes)
 
@@ -81,7 +81,7 @@ async def test_an_empty_file_as_kit_stores_it_needs_no_request(tmp_path: Path) -
     assert layer.blob.content == b""
     reader = layer.blob.reader()
     async with engine_at(tmp_path / "cache") as engine:
-        check(await fetch_of(engine, reader, layer, tar=False).run(), layer)
+        check((await fetch_of(engine, reader, layer, tar=False).run())[0], layer)
     assert reader.requests() == ()
 
 
@@ -93,7 +93,7 @@ async def test_laps_come_from_two_streams_and_broken_ones_go_on_from_the_last_go
     reader.faults.install(Fault(Match(offset=9 * MIB), Reset(2 * MIB), times=1))
     reader.faults.install(Fault(Match(offset=35 * MIB), Status(503), times=3))
     async with engine_at(tmp_path / "cache") as engine:
-        check(await fetch_of(engine, reader, TWO_LAPS, tar=False).run(), TWO_LAPS)
+        check((await fetch_of(engine, reader, TWO_LAPS, tar=False).run())[0], TWO_LAPS)
         assert engine.buffers.lent == 0
     assert reader.bytes_sent() == len(TWO_LAPS.blob.content) + 4  # four: the size, from the end
 
@@ -102,7 +102,7 @@ async def test_a_server_that_ignores_ranges_is_read_as_one_stream(tmp_path: Path
     reader = TWO_LAPS.blob.reader()
     reader.faults.install(Fault(Match(), IgnoreRange()))
     async with engine_at(tmp_path / "cache") as engine:
-        check(await fetch_of(engine, reader, TWO_LAPS, tar=False).run(), TWO_LAPS)
+        check((await fetch_of(engine, reader, TWO_LAPS, tar=False).run())[0], TWO_LAPS)
         assert engine.buffers.lent == 0
     assert leftovers(tmp_path / "cache") == []
 
@@ -122,7 +122,7 @@ async def test_bytes_that_come_anew_are_decompressed_anew(tmp_path: Path) -> Non
 
     async with engine_at(tmp_path / "cache") as engine:
         fetch = fetch_of(engine, Waiting(), TWO_LAPS, tar=False)
-        check(await fetch.run(), TWO_LAPS)
+        check((await fetch.run())[0], TWO_LAPS)
     assert reader.bytes_sent() > len(TWO_LAPS.blob.content) + 8 * MIB
     assert leftovers(tmp_path / "cache") == []
 
@@ -183,7 +183,7 @@ async def test_more_content_than_the_artifact_says_is_refused(tmp_path: Path) ->
     async with engine_at(tmp_path / "cache") as engine:
         with pytest.raises(BadArchive, match=r"decompresses to more than 2\.0 MiB"):
             await fetch_of(engine, layer.blob.reader(), layer, tar=False, size_bytes=2 * MIB).run()
-        check(await fetch_of(engine, layer.blob.reader(), layer, tar=False, size_bytes=64 * MIB).run(), layer)
+        check((await fetch_of(engine, layer.blob.reader(), layer, tar=False, size_bytes=64 * MIB).run())[0], layer)
 
 
 async def test_a_bomb_ends_at_the_limit_and_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """From a reference to a directory: resolve, plan, tables, tree.
 
 Dependent round trips after the token: the manifest, the documents the plan needs (one for a ModelKit), then all layers at once:
-small ones whole, of large ones head and tail. One more for each further large entry of a layer.
+small ones whole, of large ones head and tail. One more for each further large entry of a layer. A compressed layer that nothing is
+known of is streamed whole.
 """
 
 import logging
@@ -213,7 +214,6 @@ async def open_artifact(
     sources = Sources(engine, repository, reference, terms.choice, terms.elsewhere)
     description = await _describe(sources, terms)
     plan = description.plan
-    _refuse_compressed(plan)
     layers = _layers(engine, sources, description, terms)
     distinct = tuple(dict.fromkeys(layers))
     await all_done(layer.open for layer in distinct)
@@ -236,7 +236,8 @@ async def open_artifact(
         tables[layer] = await layer.table()
 
     await all_done(partial(learn, layer) for layer in distinct)
-    tree = build(plan, [tables[layer] for layer in layers])
+    sizes = {number: size_bytes for number, layer in enumerate(layers) if (size_bytes := layer.content_bytes) is not None}
+    tree = build(plan, [tables[layer] for layer in layers], sizes)
     return Artifact(description, tree, layers, description.notices + _notices(distinct, reference))
 
 
@@ -255,21 +256,13 @@ async def _refuse_lacking(sources: Sources, origins: Mapping[Layer, Reference | 
             raise source.missing(f"{what}{len(lacking)} of {len(of_it)} layers ({lacking[0]}{', …' if lacking[1:] else ''})")
 
 
-def _refuse_compressed(plan: Plan) -> None:
-    """Raises `Unsupported` for the first layer that is compressed: their content is not read yet."""
-    for planned in plan.layers:
-        if planned.reading.compression:
-            what = f"{_label(planned)} ({planned.descriptor.media_type}) is compressed with {planned.reading.compression}"
-            raise Unsupported(what, f"layer {planned.descriptor.digest}", "compressed layers are not shown yet")
-
-
 def _layers(engine: Engine, sources: Sources, description: Description, terms: Terms) -> tuple[Layer, ...]:
     """One `Layer` per distinct bytes, reading and repository; a kit may name the same bytes several times."""
-    known: dict[tuple[Digest, int, bool, Reference | None], Layer] = {}
+    known: dict[tuple[Digest, int, bool, str, Reference | None], Layer] = {}
     layers: list[Layer] = []
     for planned in description.plan.layers:
-        tar = isinstance(planned.reading, TarLayer)
-        key = (planned.descriptor.digest, planned.descriptor.size_bytes, tar, planned.origin)
+        tar, compression = isinstance(planned.reading, TarLayer), planned.reading.compression
+        key = (planned.descriptor.digest, planned.descriptor.size_bytes, tar, compression, planned.origin)
         if key not in known:
             blob, label, source = planned.descriptor, _label(planned), sources.of(planned.origin)
             known[key] = Layer(
@@ -279,7 +272,9 @@ def _layers(engine: Engine, sources: Sources, description: Description, terms: T
                 blob=blob,
                 label=label,
                 tar=tar,
-                trusted=description.judged(planned).of(blob, planned.reading.compression),
+                compression=compression,
+                content_bytes=planned.reading.size_bytes if isinstance(planned.reading, RawLayer) else None,
+                trusted=description.judged(planned).of(blob, compression),
                 deferred=terms.deferred,
             )
         layers.append(known[key])

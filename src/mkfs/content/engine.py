@@ -23,6 +23,8 @@ T = TypeVar("T")
 DISK_THREADS: Final = 16
 # Hashing wants cores: one thread more than there are, so that one may wait for its write while the others hash.
 HASH_THREADS: Final = (os.cpu_count() or 1) + 1
+# Compressed layers that are streamed at once: each may need a window of 128 MiB, and two keep two cores busy.
+INFLATING_LAYERS: Final = 4
 # Chunks that the cache has no room for: one for each of 32 readers. A reader that goes on in its chunk finds it here.
 MEMORY_BYTES: Final = 32 * MIB
 
@@ -39,6 +41,7 @@ class Engine:
     buffers: Buffers = field(default_factory=Buffers)
     memory: HotChunks = field(default_factory=lambda: HotChunks(MEMORY_BYTES))
     overtake_seconds: float = OVERTAKE_SECONDS
+    inflating: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(INFLATING_LAYERS))
     _disk: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(DISK_THREADS))
     _hash: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(HASH_THREADS))
 

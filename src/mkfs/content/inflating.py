@@ -120,9 +120,7 @@ class Inflation:
 
 @final
 class InflatingFetch:
-    """One try to fetch, prove and keep a layer. `run` once; `whole` is the evidence of what came, right or wrong, and `diff_id` in
-    the end the digest of the content.
-    """
+    """One try to fetch, prove and keep a layer. `run` once; `whole` is the evidence of what came, right or wrong."""
 
     def __init__(
         self,
@@ -143,14 +141,13 @@ class InflatingFetch:
         self._expected_bytes = expected_bytes or size_bytes or 0
         self._inflation: Inflation | None = None
         self._worthless = False  # what is in `_inflation` came from bytes that come anew
-        self.diff_id: Digest | None = None
         grid = grid_of(None, blob.size_bytes)
         self.whole = WholeFetch(
             engine=engine, reader=reader, blob=blob, grid=grid, staging=None, tar=False, fresh=fresh, taker=self
         )
 
-    async def run(self) -> StoredLayer:
-        """The layer, published.
+    async def run(self) -> tuple[StoredLayer, Digest]:
+        """The layer, published, and the digest of its content.
 
         Raises `Mismatch` when the bytes are wrong, `BadArchive` when they are right and not what they are said to be,
         `CacheUnusable` where there is no room, `Unreachable` when nothing came for too long, `NotFound`, `NotAuthorised`. Nothing
@@ -161,8 +158,7 @@ class InflatingFetch:
             await self._begin()  # before the first byte: there may be no room
             await self.whole.run()
             inflation = await self._current()
-            stored, self.diff_id = await self._engine.hashing(inflation.finish)
-            return stored
+            return await self._engine.hashing(inflation.finish)
         finally:
             if self._inflation is not None:
                 with trio.CancelScope(shield=True):

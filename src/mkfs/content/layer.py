@@ -11,6 +11,10 @@ into by chunks, as does finding at `open` that the bytes were evicted.
 A mismatch is a verdict on a fetch, never on the layer: the layer (or the chunk) is fetched once more past all caches; if that is
 wrong too, reads fail at once until the verdict's time is over, and then the registry gets another chance.
 
+A *compressed* layer is either published, as what it decompresses to, or streamed whole, as no request brings a chunk of it
+(`content.inflating`). A chunk index says only what is in it: then the first read streams it, else whoever wants the names.
+Everything here counts the bytes of its content, but for `blob`.
+
 A chunk index from elsewhere says what the chunks are; that these are the layer is known when all of it passed by once and had its
 digest: then the index is as good as our own (`verify`). One that contradicts our own is refused for good: whoever made it is
 trusted, and wrong.
@@ -21,7 +25,7 @@ Atomic between checkpoints: `_standing` changes whole (`content.standing`), and 
 import copy
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import final
@@ -40,13 +44,15 @@ from mkfs.content.patience import Verdict
 from mkfs.content.proving import Prover
 from mkfs.content.reads import Buffer, RangeFacts
 from mkfs.content.receive import RangesIgnored
-from mkfs.content.settling import settle
+from mkfs.content.settling import rehash, settle
 from mkfs.content.shortage import Shortage
 from mkfs.content.standing import Standing
 from mkfs.content.tables import fetch_table, proven_table
 from mkfs.content.turns import showing, take_turn
 from mkfs.errors import BadArchive, IntegrityError, Mismatch
+from mkfs.formats.plan import Compression
 from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.digest import Digest
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import Grid, grid_of
 from mkfs.proof.policy import LayerTrust, Trust
@@ -85,14 +91,19 @@ class Layer:
         blob: Descriptor,
         label: str,
         tar: bool,
+        compression: Compression = "",
+        content_bytes: int | None = None,
         trusted: LayerTrust | None = None,
         deferred: bool = False,
     ) -> None:
-        """`trusted`: a chunk index of `blob` that came with the artifact and that the user's policy accepts. `deferred`: reads do
-        not wait for a proof (`content.deferred`).
+        """`content_bytes`: what the artifact says of the content of a compressed layer. `trusted`: a chunk index of `blob` that
+        came with the artifact and that the user's policy accepts. `deferred`: reads do not wait for a proof (`content.deferred`),
+        if the layer is not compressed.
         """
         self.blob, self.label = blob, label
         self._engine, self._reader, self._access, self._tar = engine, reader, access, tar
+        self._compression = compression
+        self._diff_id: Digest | None = None
         self._standing = Standing(label, trusted, tar=tar)
         self._trusted = trusted
         self._index: ChunkIndex | None = None  # what is left of a published layer that was damaged
@@ -109,10 +120,12 @@ class Layer:
             tar=tar,
             shortage=self._shortage,
             waiting=lambda: self._proofs.statistics().waiting,
+            compression=compression,
+            content_bytes=content_bytes,
         )
         self._damages = 0
         self._deferred: DeferredReads | None = None
-        if deferred:
+        if deferred and not compression:
             self._deferred = DeferredReads(engine=engine, reader=reader, blob=blob, label=label, proof=self)
 
     # --- mount time
@@ -131,11 +144,15 @@ class Layer:
     async def table(self) -> Table | None:
         """The layer's entries: certain if its chunk index is trusted, else as its headers say; None for a raw layer.
 
-        Fetches headers where there is no index, or the whole layer from a server that ignores ranges.
+        Fetches headers where there is no index, or the whole layer from a server that ignores ranges. A compressed layer is fetched
+        whole where nothing says what is in it.
         """
         await self._take_trusted()
         self._standing.refuse_if_contradicted()
-        if self._tar and self._standing.table is None:
+        if self._compression:
+            if self.content_bytes is None or (self._tar and self._standing.table is None):
+                await self.prove()
+        elif self._tar and self._standing.table is None:
             try:
                 self._standing.table = await fetch_table(self._reader, self.blob)
             except RangesIgnored:  # every header read would bring the whole layer: then bring it once, proven
@@ -143,6 +160,16 @@ class Layer:
             except BadArchive as error:
                 raise self._named(error) from error
         return self._standing.table if self._tar else None
+
+    @property
+    def content_bytes(self) -> int | None:
+        """The size of its content; None where it is compressed and nothing says how large it is."""
+        return self._standing.content_bytes if self._compression else self.blob.size_bytes
+
+    @property
+    def diff_id(self) -> Digest | None:
+        """The digest of its content, if this process has seen all of it: of a compressed layer when it was streamed or verified."""
+        return self._diff_id if self._compression else self.blob.digest
 
     @property
     def published(self) -> bool:
@@ -176,13 +203,15 @@ class Layer:
 
     @property
     def named(self) -> bool:
-        """Whether its names and sizes can be told without a byte of it: a raw layer's are in the manifest and the documents."""
-        return self.proven or not self._tar
+        """Whether its names and sizes can be told without a byte of it: a raw layer's are in the manifest and the documents, but
+        not how large a compressed one becomes.
+        """
+        return self.proven or not (self._tar or self._compression)
 
     @property
     def provisional(self) -> bool:
         """Whether names, modes and sizes rest on headers that nothing proves yet."""
-        return not self.named
+        return self._tar and not self.proven and not self._compression
 
     async def prove(self, *, whole: bool = False) -> None:
         """Returns when the layer is proven; `whole`: by its own digest, whatever came with the artifact. Raises what a read would
@@ -231,6 +260,9 @@ class Layer:
         if index is None:
             return
         try:
+            if self._compression:  # its index was made when its bytes were proven
+                self._diff_id = await rehash(engine=self._engine, index=index, read=self.read, progress=progress)
+                return
             await settle(engine=self._engine, blob=self.blob, index=index, read=self.read, progress=progress)
         except IntegrityError as error:
             if not isinstance(error, Mismatch):
@@ -284,13 +316,20 @@ class Layer:
     async def _damaged(self, stored: StoredLayer, error: Damaged) -> None:
         if self._standing.stored is stored:  # else another read found it first
             self._standing.forget()
-            self._index = stored.index
+            if self._compression:
+                self._standing.learn(stored.index)
+            else:
+                self._index = stored.index
             await self._drop(stored, error)
 
     async def _drop(self, stored: StoredLayer, error: Damaged) -> None:
         self._damages += 1
         log.warning("cached bytes of %s are damaged and will be fetched again: %s", self.label, error)
-        await self._engine.on_disk(self._engine.cache.mend, stored, error.number)
+        cache, on_disk = self._engine.cache, self._engine.on_disk
+        if self._compression:  # no request brings the chunk that is bad
+            await on_disk(cache.drop, self.blob.digest, stored)
+        else:
+            await on_disk(cache.mend, stored, error.number)
 
     def _ranges_ignored(self, chunks: ChunkFetch) -> None:
         if self._standing.chunks is chunks:
@@ -308,6 +347,10 @@ class Layer:
 
     async def _prove(self, *, whole: bool) -> None:
         """Makes reads possible: by what is known, by what another process has proven meanwhile, or by a fetch of our own."""
+        async with self._engine.inflating if self._compression else nullcontext():
+            await self._prove_now(whole=whole)
+
+    async def _prove_now(self, *, whole: bool) -> None:
         if self._index is not None and not self._whole_only:
             await self._take(self._index, Trust.OWN)
             return
@@ -339,13 +382,18 @@ class Layer:
         """Proves it by a fetch of our own; False then. True if we were stopped, and another process goes on with it."""
         scope = trio.CancelScope()
         with scope, showing(self._engine, lock, (None,), lambda: self._prover.received_bytes, scope.cancel):
-            found = await self._prover.prove(self._grid(), must_keep=self._must_keep or self._whole_only)
-            await self._take(found, Trust.OWN)
+            await self._take(await self._fetched(), Trust.OWN)
         if scope.cancelled_caught:
             log.info("another process has gone on with %s while this one was stopped", self.label)
             return True
         await self._access.earned(self.blob)
         return False
+
+    async def _fetched(self) -> StoredLayer | ChunkIndex:
+        if self._compression:
+            stored, self._diff_id = await self._prover.inflate(self.content_bytes or 0)
+            return stored
+        return await self._prover.prove(self._grid(), must_keep=self._must_keep or self._whole_only)
 
     async def _take_cached(self) -> bool:
         """Takes what the cache has and may serve to this mount; whether there was anything."""
@@ -353,9 +401,13 @@ class Layer:
         if found is None:
             return False
         stored, index = (found, found.index) if isinstance(found, StoredLayer) else (None, found)
-        if index.grid.size_bytes != self.blob.size_bytes or not await self._access.allows(self.blob):
+        as_wanted = (index.compression, index.stored_bytes) == (self._compression, self.blob.size_bytes)
+        if not as_wanted or not await self._access.allows(self.blob):
             if stored is not None:
                 stored.close()
+            return False
+        if stored is None and self._compression:
+            self._standing.learn(index)
             return False
         try:
             try:
@@ -364,6 +416,8 @@ class Layer:
                 if stored is None:
                     raise
                 await self._drop(stored, error)
+                if self._compression:
+                    return False
                 await self._take(index, Trust.OWN)
         except RangesIgnored:
             self._whole_only = True
@@ -374,6 +428,10 @@ class Layer:
         """Takes the chunk index that came with the artifact, where nothing is known and this mount may be served the layer."""
         trusted = self._trusted
         if trusted is None or self.proven or self._whole_only or not await self._access.allows(self.blob):
+            return
+        if self._compression:
+            if self.content_bytes is None:
+                self._standing.learn(trusted.index)
             return
         try:
             await self._take(trusted.index, trusted.trust)

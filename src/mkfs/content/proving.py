@@ -1,12 +1,15 @@
 """Proving a layer from nothing: whole fetches until one is right, published where the cache has room.
 
 A mismatch is a verdict on a fetch, never on the layer: the layer is fetched once more past all caches; if that is wrong, too, both
-are the evidence. Where the cache has no room, the layer is hashed only, and its chunk index is what was gained.
+are the evidence. Where the cache has no room, the layer is hashed only, and its chunk index is what was gained; not so a compressed
+one (`content.inflating`), which nobody could read then.
 """
 
 import logging
-from collections.abc import Callable
-from typing import Final, final
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Final, TypeVar, final
 
 import trio
 
@@ -16,12 +19,16 @@ from mkfs.content.engine import Engine
 from mkfs.content.shortage import Shortage
 from mkfs.content.whole import WholeFetch
 from mkfs.errors import CacheUnusable, Mismatch
+from mkfs.formats.plan import Compression
 from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.digest import Digest
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import Grid
 from mkfs.ranges import ByteRange
 from mkfs.registry.ranges import RangeReader
 from mkfs.units import format_duration, format_size
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +50,13 @@ class Prover:
         tar: bool,
         shortage: Shortage,
         waiting: Callable[[], int],
+        compression: Compression = "",
+        content_bytes: int | None = None,
     ) -> None:
+        """`content_bytes` of a compressed layer: where the artifact says it, no more is taken."""
         self._engine, self._reader, self._blob = engine, reader, blob
         self._label, self._tar, self._shortage, self._waiting = label, tar, shortage, waiting
+        self._compression, self._content_bytes = compression, content_bytes
         self._fetch: WholeFetch | None = None
         self._staging: Staging | None = None  # of that fetch
         self.fetches = 0
@@ -70,11 +81,22 @@ class Prover:
         Raises `Mismatch` with the evidence of two fetches, `BadArchive` for right bytes that are no tar, `Unreachable`, `NotFound`,
         `NotAuthorised`; with `must_keep` `CacheUnusable` where there is no room, before the first byte if that can be known.
         """
-        first = await self._try(grid, fresh=False, must_keep=must_keep)
+        return await self._prove(partial(self._try, grid, must_keep=must_keep))
+
+    async def inflate(self, expected_bytes: int) -> tuple[StoredLayer, Digest]:
+        """A compressed layer, published, and the digest of its content. `expected_bytes`: of that, where an earlier proof says so.
+
+        Raises as `prove`; `CacheUnusable` wherever there is no room.
+        """
+        return await self._prove(partial(self._inflate, expected_bytes))
+
+    async def _prove(self, attempt: Callable[..., Awaitable[T | WholeFetch]]) -> T:
+        """What `attempt(fresh=…)` brings, twice at most. It answers with the fetch where the bytes were wrong."""
+        first = await attempt(fresh=False)
         if not isinstance(first, WholeFetch):
             return first
         log.warning("%s does not match its digest; fetching it again past all caches", self._label)
-        second = await self._try(grid, fresh=True, must_keep=must_keep)
+        second = await attempt(fresh=True)
         if not isinstance(second, WholeFetch):
             return second
         error = self._evidence(first, second)
@@ -88,27 +110,54 @@ class Prover:
         fetch = WholeFetch(
             engine=engine, reader=self._reader, blob=self._blob, grid=grid, staging=staging, tar=self._tar, fresh=fresh
         )
-        self._fetch, self._staging, self.fetches = fetch, staging, self.fetches + 1
-        started, narration = trio.current_time(), trio.CancelScope()
-        engine.nursery.start_soon(self._narrate, narration, fetch, started)
         try:
-            index = await fetch.run()
-            stored = await self._publish(staging, fetch, index, must_keep=must_keep)
+            with self._narrated(fetch, staging):
+                index = await fetch.run()
+                stored = await self._publish(staging, fetch, index, must_keep=must_keep)
         except Mismatch:
             return fetch
         finally:
-            narration.cancel()
-            self._fetch = self._staging = None
             if staging is not None:
                 with trio.CancelScope(shield=True):
                     await engine.on_disk(staging.discard)
-        log.info(
-            "proved %s: %s in %s", self._label, format_size(self._blob.size_bytes), format_duration(trio.current_time() - started)
-        )
         if stored is not None:
             return stored
         await engine.on_disk(engine.cache.keep_index, index)
         return index
+
+    async def _inflate(self, expected_bytes: int, *, fresh: bool) -> tuple[StoredLayer, Digest] | WholeFetch:
+        """One fetch of a compressed layer; the fetch itself, as evidence, when its bytes were wrong."""
+        from mkfs.content.inflating import InflatingFetch  # brings libzstd along, which few mounts need
+
+        fetch = InflatingFetch(
+            engine=self._engine,
+            reader=self._reader,
+            blob=self._blob,
+            compression=self._compression,
+            tar=self._tar,
+            fresh=fresh,
+            size_bytes=self._content_bytes,
+            expected_bytes=expected_bytes,
+        )
+        try:
+            with self._narrated(fetch.whole, None):
+                return await fetch.run()
+        except Mismatch:
+            return fetch.whole
+
+    @contextmanager
+    def _narrated(self, fetch: WholeFetch, staging: Staging | None) -> Iterator[None]:
+        """For the length of the block `fetch` is the one under way, and the log tells of it."""
+        self._fetch, self._staging, self.fetches = fetch, staging, self.fetches + 1
+        started, narration = trio.current_time(), trio.CancelScope()
+        self._engine.nursery.start_soon(self._narrate, narration, fetch, started)
+        try:
+            yield
+        finally:
+            narration.cancel()
+            self._fetch = self._staging = None
+        took = format_duration(trio.current_time() - started)
+        log.info("proved %s: %s in %s", self._label, format_size(self._blob.size_bytes), took)
 
     async def _stage(self, grid: Grid, *, must_keep: bool) -> Staging | None:
         try:

@@ -2,6 +2,7 @@
 the index says what the layer's digest promises is known when all bytes passed by once.
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable
 
 from mkfs.archive.tar import TarScanner
@@ -10,7 +11,7 @@ from mkfs.content.engine import Engine
 from mkfs.content.reads import Buffer
 from mkfs.errors import BadArchive, IntegrityError, Mismatch
 from mkfs.oci.descriptor import Descriptor
-from mkfs.oci.digest import Verifier
+from mkfs.oci.digest import Digest, Verifier
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.ranges import ByteRange
 
@@ -49,3 +50,27 @@ async def settle(
         raise IntegrityError(what, f"bytes {ByteRange(0, blob.size_bytes)} of layer {blob.digest}") from error
     if scanner is not None and (scanner.wants is not None or scanner.table() != index.table):
         raise IntegrityError("names or sizes in the chunk index are not those in the layer", f"layer {blob.digest}")
+
+
+async def rehash(
+    *, engine: Engine, index: ChunkIndex, read: Callable[[ByteRange], Awaitable[Buffer]], progress: Callable[[int], None]
+) -> Digest:
+    """The digest of the content, when every chunk of it, which `read` gives in answer to ranges, was hashed and is what `index`
+    says. For a compressed layer, whose content has no digest that anything rests on.
+
+    `progress` is told, in bytes as stored, how much each step passed. Raises `Mismatch`, and what `read` raises.
+    """
+    whole = hashlib.sha256()
+    told_bytes = 0
+
+    def take(number: int, data: Buffer) -> None:
+        index.check(number, data)
+        whole.update(data)
+
+    for number in range(index.grid.count):
+        chunk = index.grid.chunk_range(number)
+        await engine.hashing(take, number, await read(chunk))
+        done_bytes = index.stored_bytes * chunk.stop // index.grid.size_bytes
+        progress(done_bytes - told_bytes)
+        told_bytes = done_bytes
+    return Digest("sha256", whole.hexdigest())

@@ -1,5 +1,7 @@
 """What is known of a layer: where its reads come from, what they rest on, and what contradicts it.
 
+Of a compressed layer an index may be known and nothing be read under it: no request brings a chunk (`learn`).
+
 Atomic between checkpoints: `stored`, `chunks` and `trust` change together, and the first two never are both set; a contradiction is
 for good.
 """
@@ -23,7 +25,7 @@ log = logging.getLogger(__name__)
 class Standing:
     """The state of one layer. `label` names it in messages; `tar` says that it has a table."""
 
-    __slots__ = ("_label", "_tar", "_trusted", "chunks", "contradiction", "stored", "table", "trust")
+    __slots__ = ("_label", "_learned", "_tar", "_trusted", "chunks", "contradiction", "stored", "table", "trust")
 
     def __init__(self, label: str, trusted: LayerTrust | None, *, tar: bool) -> None:
         self._label, self._trusted, self._tar = label, trusted, tar
@@ -32,6 +34,7 @@ class Standing:
         self.trust = Trust.LAYER
         self.table: Table | None = None  # as shown, or to be shown
         self.contradiction: IntegrityError | None = None
+        self._learned: ChunkIndex | None = None
 
     @property
     def proven(self) -> bool:
@@ -45,22 +48,41 @@ class Standing:
             return self.stored.index
         return None if self.chunks is None else self.chunks.index
 
+    @property
+    def content_bytes(self) -> int | None:
+        """How large the content is, as far as an index says."""
+        index = self.index or self._learned
+        return None if index is None else index.grid.size_bytes
+
+    def learn(self, index: ChunkIndex) -> None:
+        """Shows what `index`, which is trusted, says of a layer whose bytes are not here."""
+        self._learned = index
+        if self._tar and index.table is not None:
+            self._show(index, index.table)
+
     def adopt(self, source: StoredLayer | ChunkFetch, trust: Trust, table: Table | None) -> None:
         """Reads come from `source` from now on. `table` is what it proves; where another was shown, that is a contradiction."""
         self.stored, self.chunks = (source, None) if isinstance(source, StoredLayer) else (None, source)
         self.trust = trust
-        where = f"{self._label}, layer {source.index.layer}"
-        if self._tar and self.table is None:
-            self.table = table
-        elif self._tar and table != self.table:
-            what = "names or sizes shown at mount are not what the layer proves"
-            self.contradict(IntegrityError(what, where, "unmount and mount again: the proven names are in the cache now"))
+        if self._tar:
+            self._show(source.index, table)
         if self._trusted is not None and trust is Trust.OWN:
             try:
                 agree_on_layer(source.index, self._trusted.index)
             except IntegrityError as error:
                 hint = f"our own proof says otherwise: do not believe the chunk index that is {self._trusted.words}"
-                self.contradict(IntegrityError(error.what, where, hint))
+                self.contradict(IntegrityError(error.what, self._where(source.index), hint))
+
+    def _show(self, index: ChunkIndex, table: Table | None) -> None:
+        if self.table is None:
+            self.table = table
+        elif table != self.table:
+            what = "names or sizes shown at mount are not what the layer proves"
+            hint = "unmount and mount again: the proven names are in the cache now"
+            self.contradict(IntegrityError(what, self._where(index), hint))
+
+    def _where(self, index: ChunkIndex) -> str:
+        return f"{self._label}, layer {index.layer}"
 
     def forget(self) -> None:
         """Nothing is known any more, but what was shown was shown."""

@@ -89,7 +89,7 @@ class Layer:
 def pack(everything: Sequence[Wanted], seed: int, compression: str = "") -> tuple[Layer, ...]:
     """The layers, in the same order. Contents given as a size are made from `seed` and their path, where they are read.
 
-    With `compression` (gzip) each layer is in memory as a whole.
+    With `compression` (gzip, zstd) each layer is in memory as a whole.
     """
     modes = {
         path: node.mode for each in everything for path, node in _walk(each.clean_path, each.content) if isinstance(node, Directory)
@@ -106,15 +106,24 @@ def compressed(layer: Layer, compression: str) -> Layer:
     """`layer` with its bytes compressed; itself where `compression` is ""."""
     if not compression:
         return layer
-    if compression != "gzip":
+    pack = {"gzip": gzipped, "zstd": zstandard}.get(compression)
+    if pack is None:
         raise ValueError(f"{compression} is not packed here")
-    body = MemoryBody(gzipped(layer.body.read(ByteRange(0, layer.body.size_bytes))))
+    body = MemoryBody(pack(layer.body.read(ByteRange(0, layer.body.size_bytes))))
     return replace(layer, body=body, digest=digest_of(body), compression=compression)
 
 
 def gzipped(data: bytes) -> bytes:
     """`data` as gzip, without a time in its header, as Go writes it."""
     return gzip.compress(data, mtime=0)
+
+
+def zstandard(data: bytes) -> bytes:
+    """`data` as zstd, as Go's writer leaves it: with a checksum, without its size, and nothing at all where there is no data."""
+    from backports import zstd
+
+    compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.checksum_flag: 1})
+    return compressor.compress(data) + compressor.flush() if data else b""
 
 
 def parents(path: bytes) -> list[bytes]:

@@ -65,7 +65,7 @@ class KitBuilder:
 
     `package` are fields of the Kitfile's package (version, description, license, authors); `fields` those of the entry (name,
     description, license, framework, parameters …). The seed makes every content that is given as a number of bytes. `compression`
-    (gzip) is that of all layers but MCP servers, as `kit pack --compression`. The methods raise `ValueError` for what no kit
+    (gzip, zstd) is that of all layers but MCP servers, as `kit pack --compression`. The methods raise `ValueError` for what no kit
     can hold.
     """
 
