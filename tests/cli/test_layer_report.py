@@ -4,6 +4,7 @@ import pytest
 
 from mkfs.cli import verify
 from mkfs.cli.layer_report import document as document_of
+from mkfs.cli.layer_report import tell
 from mkfs.cli.progress import Lines
 from mkfs.cli.warmup import _summary
 from mkfs.errors import Mismatch
@@ -55,6 +56,7 @@ def test_the_document_names_each_layer_and_what_became_of_it() -> None:
         "size_bytes": 7 * GIB,
         "fetched_bytes": 2 * GIB,
         "seconds": 1.235,
+        "warnings": [],
     }
     assert isinstance(rows, list)
     assert [(row["before"], row["outcome"], row["error"]) for row in rows] == [
@@ -62,3 +64,9 @@ def test_the_document_names_each_layer_and_what_became_of_it() -> None:
         ("layer digest", "fetched", None),
         ("layer digest", "failed", "got x, expected y (registry.test)"),
     ]
+
+
+def test_what_looks_wrong_is_said_beside_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(Report(REFERENCE, (CACHED,), 1, ("diff_ids are\nwrong",)), "all is well", "text")
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("all is well\n", "warning: diff_ids are\\nwrong\n")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mkfs.oci.digest import Digest
 from mkfs.testing.faults import Fault, Flip, Match
 from mkfs.testing.kits import Directory, Kit, KitBuilder
 from mkfs.testing.registry import MemoryRegistry
@@ -89,3 +90,17 @@ def test_attributes_of_a_mounted_file_tell_its_proof(reference: str, kit: Kit, s
         path.read_bytes()
         after = (os.getxattr(path, "user.mkfs.proof"), os.getxattr(path, "user.mkfs.proven_bytes"))
         assert (before, after) == ((b"layer digest", b"0"), (b"own", b"%d" % (2 * MIB)))
+
+
+def test_what_an_artifact_says_of_its_uncompressed_layers_is_compared(
+    registry: MemoryRegistry, server: RegistryServer, shell: Shell
+) -> None:
+    kit = KitBuilder("llama", seed=4, compression="gzip").model("w.bin", 2 * MIB, raw=True).docs("README.md", b"#\n").build()
+    registry.push("team/llama", "right", kit.manifest, kit.blobs)
+    config = kit.config.replace(kit.layers[1].diff_id.hex.encode(), bytes(b"0" * 64))
+    wrong = kit.manifest.replace(str(Digest.of(kit.config)).encode(), str(Digest.of(config)).encode())
+    registry.push("team/llama", "wrong", wrong, {**kit.blobs, Digest.of(config): config})
+    assert "warning" not in shell.run("verify", f"{server.host}/team/llama:right").stderr
+    ran = shell.run("verify", f"{server.host}/team/llama:wrong")
+    assert ran.exit_code == 0
+    assert "warning: diff_ids are wrong, for 1 of 2 layers that were compared: docs README.md is sha256:" in ran.stderr

@@ -14,6 +14,8 @@ SCHEMA_VERSION: Final = 1
 def tell(report: Report, summary: str, form: str) -> None:
     """Prints `report` as JSON or `summary`. Raises the error of the first layer that failed; of the others a line is printed."""
     click.echo(json.dumps(document(report), indent=2) if form == "json" else summary)
+    for warning in report.warnings:
+        click.echo(f"warning: {printable(warning)}", err=True)
     for layer in report.failed[1:]:
         click.echo(f"also failed: {printable(layer.label)}: {layer.error}", err=True)
     if report.failed and report.failed[0].error is not None:
@@ -28,6 +30,7 @@ def document(report: Report) -> dict[str, object]:
         "size_bytes": report.size_bytes(),
         "fetched_bytes": report.size_bytes(Outcome.FETCHED),
         "seconds": round(report.seconds, 3),
+        "warnings": list(report.warnings),
         "layers": [_row(layer) for layer in report.layers],
     }
 

@@ -16,6 +16,7 @@ from mkfs.content.artifact import open_artifact
 from mkfs.content.layer import Layer
 from mkfs.content.together import all_done
 from mkfs.errors import BadArchive, IntegrityError, MkfsError, NotFound
+from mkfs.formats.diff_ids import differing
 from mkfs.oci.digest import Digest
 from mkfs.proof.policy import Trust
 from mkfs.service.opening import opening
@@ -59,6 +60,7 @@ class Report:
     reference: str  # with its digest
     layers: tuple[LayerReport, ...]
     seconds: float
+    warnings: tuple[str, ...] = ()  # what the artifact says of its layers, and is not so
 
     def size_bytes(self, *outcomes: Outcome) -> int:
         """Of the layers with one of `outcomes`; of all without any."""
@@ -114,7 +116,8 @@ async def _go_through(settings: SourceSettings, showing: Showing, work: Work, co
         try:
             layers = await go_through(artifact.layers, showing, work, concurrency=concurrency)
             reference = str(means.reference.pinned(artifact.description.digest))
-            return Report(reference, layers, trio.current_time() - started)
+            warnings = differing(artifact.description.plan.layers, [layer.diff_id for layer in artifact.layers])
+            return Report(reference, layers, trio.current_time() - started, warnings)
         finally:
             artifact.close()
 
