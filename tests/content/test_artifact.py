@@ -1,5 +1,6 @@
 """From a reference to a directory: what it costs before anybody reads, and what is said when it does not work."""
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,15 +10,20 @@ import trio
 from trio.testing import MockClock
 
 from mkfs.content.artifact import Artifact, open_artifact
+from mkfs.content.describing import Terms
 from mkfs.content.engine import Engine
 from mkfs.errors import BadArchive, Mismatch, NotFound, Unsupported
+from mkfs.formats.choice import Choice
 from mkfs.oci.digest import Digest
+from mkfs.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from mkfs.oci.reference import Reference
 from mkfs.ranges import ByteRange
 from mkfs.registry.client import ClientSettings, RegistryClient
 from mkfs.registry.credentials import Credentials
+from mkfs.testing.artifacts import Artifact as Made
 from mkfs.testing.faults import Delay, Fault, Flip, IgnoreRange, Match
 from mkfs.testing.kits import Directory, Kit, KitBuilder, expected_tree
+from mkfs.testing.producers.images import index
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.transport import MemoryTransport
 from mkfs.tree.nodes import File
@@ -191,16 +197,67 @@ async def test_an_unknown_tag_is_not_found(tmp_path: Path) -> None:
     await refused(tmp_path, registry_of(small_kit()), NotFound, Reference.parse("registry.test/team/llama:8b"))
 
 
-async def test_an_index_is_refused_by_what_it_is(tmp_path: Path) -> None:
-    kit = small_kit()
-    registry = registry_of(kit)
-    entry = (
-        f'{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{kit.manifest_digest}","size":{len(kit.manifest)}}}'
+INDEX = Reference.parse("registry.test/team/llama:index")
+
+
+def push_index(registry: MemoryRegistry, *kits: tuple[Kit, dict[str, object]]) -> bytes:
+    made = index([(Made(kit.manifest, kit.blobs), fields) for kit, fields in kits])
+    for kit, _ in kits:
+        registry.push(REFERENCE.repository, None, kit.manifest, kit.blobs)
+    registry.push(REFERENCE.repository, INDEX.tag, made.manifest, {})
+    return made.manifest
+
+
+async def test_the_only_artifact_of_an_index_is_shown_and_both_digests_are_told(tmp_path: Path) -> None:
+    kit, registry = small_kit(), MemoryRegistry()
+    data = push_index(registry, (kit, {}))
+    async with opened(tmp_path, registry, INDEX) as (_, artifact):
+        assert artifact.tree.find(b"README.md") is not None
+        assert (artifact.description.digest, artifact.description.index) == (kit.manifest_digest, Digest.of(data))
+
+
+async def test_one_of_several_is_chosen_by_its_label_and_shown_offline_as_well(tmp_path: Path) -> None:
+    small = KitBuilder("small").docs("small.md", b"small").build()
+    registry = MemoryRegistry()
+    push_index(
+        registry, (small_kit(), {"modelMetadata": {"quantization": "q8"}}), (small, {"modelMetadata": {"quantization": "q4"}})
     )
-    index = f'{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{entry}]}}'.encode()
-    registry.push(REFERENCE.repository, "index", index, {})
-    error = await refused(tmp_path, registry, Unsupported, Reference.parse("registry.test/team/llama:index"))
-    assert "index" in str(error)
+    client = RegistryClient(ClientSettings(), Credentials.anonymous(), inner=MemoryTransport({"registry.test": registry}))
+    choice = Choice(labels=(("quantization", "q4"),))
+    async with client, engine_at(tmp_path / "cache") as engine:
+        for repository in (client.repository(INDEX), None):
+            artifact = await open_artifact(engine, repository, INDEX, Terms(choice=choice))
+            assert [path for path, _ in artifact.tree.walk()] == [b"Kitfile", b"small.md"]
+            artifact.close()
+    assert registry.requests(small_kit().layers[0].digest) == ()
+
+
+async def test_an_index_of_which_none_is_meant_tells_what_it_has(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    push_index(registry, (small_kit(), {"modelMetadata": {"q": 8}}), (KitBuilder("b").build(), {"modelMetadata": {"q": 4}}))
+    error = await refused(tmp_path, registry, Unsupported, INDEX)
+    assert str(error).startswith("registry.test/team/llama:index: this is an index of 2 artifacts")
+    assert "(q=8); " in str(error)
+
+
+async def test_a_manifest_of_another_size_than_its_index_says_is_refused(tmp_path: Path) -> None:
+    kit, registry = small_kit(), MemoryRegistry()
+    registry.push(REFERENCE.repository, None, kit.manifest, kit.blobs)
+    entry = {"mediaType": OCI_MANIFEST, "digest": str(kit.manifest_digest), "size": len(kit.manifest) + 1}
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}
+    registry.push(REFERENCE.repository, INDEX.tag, json.dumps(document).encode(), {})
+    await refused(tmp_path, registry, Mismatch, INDEX)
+
+
+async def test_an_index_that_leads_round_in_circles_ends(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    data = small_kit().manifest
+    for depth in range(4):
+        entry = {"mediaType": OCI_MANIFEST, "digest": str(Digest.of(data)), "size": len(data)}
+        registry.push(REFERENCE.repository, INDEX.tag if depth == 3 else None, data, {})
+        data = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}).encode()
+    error = await refused(tmp_path, registry, Unsupported, INDEX)
+    assert "index of indexes" in str(error)
 
 
 async def test_a_layer_that_is_no_archive_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from trio.testing import MockClock
 
-from mkfs.content.artifact import Artifact, describe, open_artifact
+from mkfs.content.artifact import Artifact, open_artifact
+from mkfs.content.describing import describe
 from mkfs.content.engine import Engine
 from mkfs.content.layer import Layer
 from mkfs.errors import MkfsError, NotAuthorised, NotFound, Unreachable

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mkfs.content.artifact import Artifact, Terms, describe, open_artifact
+from mkfs.content.artifact import Artifact, open_artifact
+from mkfs.content.describing import Terms, describe
 from mkfs.errors import NotFound, Unsupported
 from mkfs.formats.choice import Choice
 from mkfs.formats.filters import parse_filter

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mkfs.content.artifact import Terms, describe, open_artifact
+from mkfs.content.artifact import open_artifact
+from mkfs.content.describing import Terms, describe
 from mkfs.content.indexing import index_of, prove_whole
 from mkfs.errors import IntegrityError
 from mkfs.oci.descriptor import Descriptor

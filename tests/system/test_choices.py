@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from mkfs.oci.media_types import KITOPS_CONFIG, KITOPS_LAYER_PREFIX
-from mkfs.testing.artifacts import Part, artifact, tar
+from mkfs.oci.media_types import KITOPS_CONFIG, KITOPS_INDEX, KITOPS_LAYER_PREFIX
+from mkfs.testing.artifacts import Artifact, Part, artifact, tar
 from mkfs.testing.kits import KitBuilder
+from mkfs.testing.producers.images import index
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer
 from mkfs.units import MIB
@@ -77,3 +78,23 @@ def test_a_filter_that_leaves_nothing_says_so(reference: str, shell: Shell) -> N
     ran = shell.run("ls", reference, "--filter", "code")
     assert (ran.exit_code, ran.stdout) == (0, "")
     assert "the filter leaves nothing of this artifact, which has model, datasets, docs" in ran.stderr
+
+
+def test_an_artifact_of_an_index_is_chosen_by_its_label(registry: MemoryRegistry, server: RegistryServer, shell: Shell) -> None:
+    kits = {name: KitBuilder(name).docs(f"{name}.md", name.encode()).build() for name in ("q4", "q8")}
+    made = index(
+        [(Artifact(kit.manifest, kit.blobs), {"modelMetadata": {"quantization": name}}) for name, kit in kits.items()],
+        artifact_type=KITOPS_INDEX,
+    )
+    for kit in kits.values():
+        registry.push("team/index", None, kit.manifest, kit.blobs)
+    registry.push("team/index", "1", made.manifest, {})
+    reference = f"{server.host}/team/index:1"
+    refused = shell.run("ls", reference)
+    assert (refused.exit_code, len(refused.lines)) == (14, 3), refused
+    assert "(quantization=q4)" in refused.stderr
+    assert "--select" in refused.stderr
+    assert shell.run("ls", reference, "--select", "quantization=q8").stdout.split() == ["Kitfile", "q8.md"]
+    document = json.loads(shell.run("inspect", reference, "--select", "quantization=q4", "--format", "json").stdout)
+    assert (document["digest"], document["index"]) == (str(kits["q4"].manifest_digest), str(made.digest))
+    assert shell.run("ls", reference, "--select", "quantization").exit_code == 2

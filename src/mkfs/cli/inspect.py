@@ -9,9 +9,9 @@ import click
 import trio
 
 from mkfs.cache.store import Cache
-from mkfs.cli.options import offline_option, reference_host_option, source_options
+from mkfs.cli.options import offline_option, source_options, which_options
 from mkfs.cli.text import printable
-from mkfs.content.artifact import Description, describe
+from mkfs.content.describing import Description, describe
 from mkfs.formats.plan import PlannedLayer, RawLayer
 from mkfs.oci.digest import Digest
 from mkfs.proof.policy import Trust
@@ -40,7 +40,7 @@ class LayerRow:
 @click.command("inspect")
 @source_options
 @offline_option
-@reference_host_option
+@which_options
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(*, form: str, source: SourceSettings) -> None:
     """Show digest, format, properties and layers of the artifact REF. Fetches its manifest and config only."""
@@ -82,6 +82,7 @@ def _document(description: Description, rows: list[LayerRow]) -> dict[str, objec
         "schema_version": SCHEMA_VERSION,
         "reference": str(description.reference),
         "digest": str(description.digest),
+        "index": None if description.index is None else str(description.index),
         "resolved_at": _time(description.resolved_at),
         "format": description.plan.format_name,
         "properties": dict(description.plan.properties),
@@ -107,6 +108,7 @@ def _print(description: Description, rows: list[LayerRow]) -> None:
     pairs = [
         ("reference", str(description.reference)),
         ("digest", str(description.digest)),
+        *([] if description.index is None else [("of index", str(description.index))]),
         ("format", description.plan.format_name),
         *description.plan.properties.items(),
         *[("signed by", key_id) for key_id in description.verdict.signed_by],

@@ -8,7 +8,7 @@ from typing import Final, final
 import click
 import trio
 
-from mkfs.cli.options import filter_option, offline_option, reference_host_option, source_options
+from mkfs.cli.options import filter_option, offline_option, source_options, which_options
 from mkfs.cli.text import printable
 from mkfs.content.artifact import Artifact, open_artifact
 from mkfs.service.opening import opening
@@ -35,7 +35,7 @@ class Row:
 @source_options
 @offline_option
 @filter_option
-@reference_host_option
+@which_options
 @click.option("-l", "--long", is_flag=True, help="Modes and sizes too, and what is not proven yet.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(*, long: bool, form: str, source: SourceSettings) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from mkfs.cli import places
-from mkfs.cli.options import filter_option, offline_option, reads, reference_host_option, source_options, verbosity
+from mkfs.cli.options import filter_option, offline_option, reads, source_options, verbosity, which_options
 from mkfs.cli.report import fail
 from mkfs.errors import MountpointUnusable, UsageError
 from mkfs.fuse import kernel
@@ -35,7 +35,7 @@ def _rate(text: str) -> int:
 @source_options
 @offline_option
 @filter_option
-@reference_host_option
+@which_options
 @click.argument("directory", metavar="DIR", type=Path)  # not click.Path: that asks the file system, and a stuck one never answers
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to stderr; Ctrl-C unmounts.")
 @click.option(

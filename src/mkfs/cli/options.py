@@ -200,21 +200,37 @@ def filter_option(function: F) -> F:
     return cast(F, decorate(with_filters))
 
 
-def reference_host_option(function: F) -> F:
-    """`--allow-reference-host`, for verbs with `source_options`, below these: `source` has the hosts."""
+def which_options(function: F) -> F:
+    """`--select` and `--allow-reference-host`, for verbs with `source_options`, below these: `source` has their words. Calling the
+    command raises `UsageError`.
+    """
 
     @functools.wraps(function)
-    def with_hosts(*, source: SourceSettings, reference_hosts: tuple[str, ...], **others: object) -> object:
-        return function(source=replace(source, reference_hosts=reference_hosts), **others)
+    def with_words(
+        *, source: SourceSettings, labels: tuple[str, ...], reference_hosts: tuple[str, ...], **others: object
+    ) -> object:
+        if labels:
+            from mkfs.formats.selection import parse_labels
 
-    decorate = click.option(
+            parse_labels(labels)
+        return function(source=replace(source, labels=labels, reference_hosts=reference_hosts), **others)
+
+    select = click.option(
+        "--select",
+        "labels",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Where REF is an index: the artifact with this label, or of this platform (os, architecture, variant). More than "
+        "once: with all of them. [default: the only one, or the one for this machine]",
+    )
+    allow = click.option(
         "--allow-reference-host",
         "reference_hosts",
         multiple=True,
         metavar="HOST[:PORT]",
         help="Follow a model that is a reference to a ModelKit at this registry. Its own registry needs no flag.",
     )
-    return cast(F, decorate(with_hosts))
+    return cast(F, select(allow(with_words)))
 
 
 def offline_option(function: F) -> F:

@@ -8,7 +8,7 @@ import click
 import trio
 
 from mkfs.cli.layer_report import tell
-from mkfs.cli.options import reference_host_option, source_options
+from mkfs.cli.options import source_options, which_options
 from mkfs.cli.progress import showing
 from mkfs.cli.text import printable
 from mkfs.errors import UsageError
@@ -32,7 +32,7 @@ def _reference(words: str) -> str:
 
 @click.command("verify")
 @partial(source_options, reference=_reference)
-@reference_host_option
+@which_options
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(*, form: str, source: SourceSettings) -> None:
     """Hash every byte of the artifact REF, or of what is mounted at the directory that REF names: what is in the cache from there,

@@ -7,7 +7,7 @@ import click
 import trio
 
 from mkfs.cli.layer_report import tell
-from mkfs.cli.options import filter_option, reference_host_option, source_options
+from mkfs.cli.options import filter_option, source_options, which_options
 from mkfs.cli.progress import showing
 from mkfs.cli.text import printable
 from mkfs.service.layer_work import CONCURRENCY, Outcome, Report, warm
@@ -20,7 +20,7 @@ _MOST_LAYERS_AT_ONCE: Final = 64
 @click.command("warmup")
 @source_options
 @filter_option
-@reference_host_option
+@which_options
 @click.option(
     "--concurrency",
     type=click.IntRange(1, _MOST_LAYERS_AT_ONCE),

@@ -83,13 +83,26 @@ class Source:
         self.notices = (notice,)
         return ResolvedManifest(recalled.digest, recalled.data, recalled.media_type)
 
+    async def entry(self, entry: Descriptor) -> ResolvedManifest:
+        """A manifest that an index of this repository names. Raises what `resolve` raises, `Mismatch` for one of another size."""
+        named = Reference(self.reference.registry, self.reference.repository, digest=entry.digest)
+        if (repository := self._asked) is not None:
+            resolved = await repository.resolve(named)
+        elif (recalled := await self._recall(named)) is not None:
+            resolved = ResolvedManifest(recalled.digest, recalled.data, recalled.media_type)
+        else:
+            raise self.missing(f"manifest {entry.digest}")
+        prove(entry, resolved.data)
+        await self.remember(resolved, named)
+        return resolved
+
     async def _recall(self, reference: Reference) -> Resolution | None:
         return await self._engine.on_disk(self._engine.cache.resolutions.recall, reference)
 
-    async def remember(self, resolved: ResolvedManifest) -> None:
-        """Keeps what the registry said, for a time without it."""
+    async def remember(self, resolved: ResolvedManifest, reference: Reference | None = None) -> None:
+        """Keeps what the registry said of `reference` (by default the artifact's own), for a time without it."""
         if self.asking:
-            await self._remember(self.reference, resolved.data, resolved.media_type)
+            await self._remember(reference or self.reference, resolved.data, resolved.media_type)
 
     async def _remember(self, reference: Reference, data: bytes, media_type: str) -> None:
         proven = prove(Descriptor(media_type, Digest.of(data), len(data)), data)

@@ -4,17 +4,21 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from mkfs.formats.filters import Filter
+from mkfs.formats.selection import Labels
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Choice:
     """`filters`: what any of them wants; everything where there is none. `reference_hosts`: registries (`host[:port]`) to which
-    an artifact may lead us though it is at another.
+    an artifact may lead us though it is at another. `labels`: which artifact of an index; `architecture`: of this machine, as an
+    index calls it, "" where it does not matter.
     """
 
     filters: tuple[Filter, ...] = ()
     reference_hosts: frozenset[str] = frozenset()
+    labels: Labels = ()
+    architecture: str = ""
 
 
 EVERYTHING: Final = Choice()

@@ -1,5 +1,6 @@
 """The means to open an artifact, put together from settings and taken apart again: client, cache, engine."""
 
+import platform
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from typing import final
 import trio
 
 from mkfs.cache.store import Cache
-from mkfs.content.artifact import Terms
+from mkfs.content.describing import Terms
 from mkfs.content.engine import Engine
 from mkfs.formats.choice import Choice
 from mkfs.formats.filters import parse_filter
+from mkfs.formats.selection import architecture_of, parse_labels
 from mkfs.oci.reference import Reference
 from mkfs.registry.client import RegistryClient
 from mkfs.registry.credentials import Credentials
@@ -49,7 +51,12 @@ async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
     may come in a group of one: see `service.failures.sole`.
     """
     reference = Reference.parse(settings.reference)
-    choice = Choice(tuple(parse_filter(text) for text in settings.filters), frozenset(settings.reference_hosts))
+    choice = Choice(
+        tuple(parse_filter(text) for text in settings.filters),
+        frozenset(settings.reference_hosts),
+        parse_labels(settings.labels),
+        architecture_of(platform.machine()),
+    )
     policy = settings.trust.policy()
     credentials = Credentials.load(*map(Path, settings.client.credential_files))
     cache = await trio.to_thread.run_sync(open_cache, settings)

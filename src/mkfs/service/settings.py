@@ -26,6 +26,7 @@ class SourceSettings:
     deferred: bool = False  # reads do not wait for a proof (`content.deferred`)
     offline: bool = False  # from the cache alone; nothing is asked
     filters: tuple[str, ...] = ()  # as typed, and read once already
+    labels: tuple[str, ...] = ()  # of the artifact meant in an index, as typed
     reference_hosts: tuple[str, ...] = ()  # registries to which an artifact may lead us though it is at another
 
 
