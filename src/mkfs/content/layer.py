@@ -36,7 +36,7 @@ from mkfs.archive.entry import Table
 from mkfs.cache.locks import LayerLock
 from mkfs.cache.stored import Damaged, StoredLayer
 from mkfs.content.access import LayerAccess
-from mkfs.content.chunks import ChunkFetch, ChunkStatistics
+from mkfs.content.chunks import ChunkStatistics
 from mkfs.content.deferred import DeferredReads
 from mkfs.content.engine import Engine
 from mkfs.content.flights import Flights
@@ -47,7 +47,8 @@ from mkfs.content.receive import RangesIgnored
 from mkfs.content.settling import rehash, settle
 from mkfs.content.shortage import Shortage
 from mkfs.content.standing import Standing
-from mkfs.content.tables import fetch_table, proven_table
+from mkfs.content.tables import fetch_table
+from mkfs.content.taking import Taker, named
 from mkfs.content.turns import showing, take_turn
 from mkfs.errors import BadArchive, IntegrityError, Mismatch
 from mkfs.formats.plan import Compression
@@ -105,13 +106,22 @@ class Layer:
         self._compression = compression
         self._diff_id: Digest | None = None
         self._standing = Standing(label, trusted, tar=tar)
-        self._trusted = trusted
-        self._index: ChunkIndex | None = None  # what is left of a published layer that was damaged
-        self._whole_only = False  # a server that ignores ranges gives no chunks
         self._must_keep = False  # somebody wants it in the cache, not only read
         self._verdict: Verdict | None = None
         self._proofs: Flights[None, None] = Flights(engine.nursery)
         self._shortage = Shortage(label)
+        self._taker = Taker(
+            engine=engine,
+            reader=reader,
+            access=access,
+            blob=blob,
+            label=label,
+            tar=tar,
+            compression=compression,
+            trusted=trusted,
+            shortage=self._shortage,
+            standing=self._standing,
+        )
         self._prover = Prover(
             engine=engine,
             reader=reader,
@@ -123,7 +133,6 @@ class Layer:
             compression=compression,
             content_bytes=content_bytes,
         )
-        self._damages = 0
         self._deferred: DeferredReads | None = None
         if deferred and not compression:
             self._deferred = DeferredReads(engine=engine, reader=reader, blob=blob, label=label, proof=self)
@@ -136,9 +145,9 @@ class Layer:
         Raises `IntegrityError` where our own chunk index contradicts the one that came with the artifact.
         """
         try:
-            await self._take_cached()
+            await self._taker.take_cached()
         except BadArchive as error:
-            raise self._named(error) from error
+            raise named(error, self.label) from error
         self._standing.refuse_if_contradicted()
 
     async def table(self) -> Table | None:
@@ -147,7 +156,7 @@ class Layer:
         Fetches headers where there is no index, or the whole layer from a server that ignores ranges. A compressed layer is fetched
         whole where nothing says what is in it.
         """
-        await self._take_trusted()
+        await self._taker.take_trusted()
         self._standing.refuse_if_contradicted()
         if self._compression:
             if self.content_bytes is None or (self._tar and self._standing.table is None):
@@ -158,7 +167,7 @@ class Layer:
             except RangesIgnored:  # every header read would bring the whole layer: then bring it once, proven
                 await self.prove()
             except BadArchive as error:
-                raise self._named(error) from error
+                raise named(error, self.label) from error
         return self._standing.table if self._tar else None
 
     @property
@@ -239,7 +248,7 @@ class Layer:
                 try:
                     await chunks.fill()
                 except RangesIgnored:
-                    self._ranges_ignored(chunks)
+                    self._taker.ranges_ignored(chunks)
                 else:
                     break
         if self.trust is not Trust.OWN:
@@ -297,12 +306,12 @@ class Layer:
                 try:
                     return await self._engine.on_disk(stored.read, wanted)
                 except Damaged as error:
-                    await self._damaged(stored, error)
+                    await self._taker.damaged(stored, error)
             elif chunks is not None:
                 try:
                     return await chunks.read(wanted)
                 except RangesIgnored:
-                    self._ranges_ignored(chunks)
+                    self._taker.ranges_ignored(chunks)
 
     async def facts(self, wanted: ByteRange) -> RangeFacts:
         """See `LayerReads`."""
@@ -312,30 +321,6 @@ class Layer:
         else:
             proven_bytes = wanted.length if self.published else 0
         return RangeFacts(self.blob.digest, self.trust, proven_bytes)
-
-    async def _damaged(self, stored: StoredLayer, error: Damaged) -> None:
-        if self._standing.stored is stored:  # else another read found it first
-            self._standing.forget()
-            if self._compression:
-                self._standing.learn(stored.index)
-            else:
-                self._index = stored.index
-            await self._drop(stored, error)
-
-    async def _drop(self, stored: StoredLayer, error: Damaged) -> None:
-        self._damages += 1
-        log.warning("cached bytes of %s are damaged and will be fetched again: %s", self.label, error)
-        cache, on_disk = self._engine.cache, self._engine.on_disk
-        if self._compression:  # no request brings the chunk that is bad
-            await on_disk(cache.drop, self.blob.digest, stored)
-        else:
-            await on_disk(cache.mend, stored, error.number)
-
-    def _ranges_ignored(self, chunks: ChunkFetch) -> None:
-        if self._standing.chunks is chunks:
-            log.info("the registry ignores ranges: %s is fetched whole", self.label)
-            self._standing.forget()
-            self._whole_only = True
 
     # --- proof
 
@@ -351,11 +336,11 @@ class Layer:
             await self._prove_now(whole=whole)
 
     async def _prove_now(self, *, whole: bool) -> None:
-        if self._index is not None and not self._whole_only:
-            await self._take(self._index, Trust.OWN)
+        if self._taker.left_over is not None and not self._taker.whole_only:
+            await self._taker.take(self._taker.left_over, Trust.OWN)
             return
         if not whole:
-            await self._take_trusted()
+            await self._taker.take_trusted()
             if self.proven:
                 return
         engine = self._engine
@@ -364,16 +349,16 @@ class Layer:
             overtaken = True
             while overtaken:
                 await take_turn(engine, lock, None, self.label)
-                overtaken = not await self._take_cached() and await self._fetch(lock)
+                overtaken = not await self._taker.take_cached() and await self._fetch(lock)
         except Mismatch as error:
             self._verdict = Verdict.after(self._verdict, error, trio.current_time())
             raise
         except BadArchive as error:
-            named = self._named(error)
+            told = named(error, self.label)
             if self._standing.table is not None:  # its headers looked like an archive: a verdict on what was shown, and for good
-                what = f"what was shown at mount is not what the layer proves: {named.what}"
-                self._standing.contradict(IntegrityError(what, named.where))
-            raise named from error
+                what = f"what was shown at mount is not what the layer proves: {told.what}"
+                self._standing.contradict(IntegrityError(what, told.where))
+            raise told from error
         finally:
             lock.release_layer()
         self._verdict = None
@@ -382,7 +367,7 @@ class Layer:
         """Proves it by a fetch of our own; False then. True if we were stopped, and another process goes on with it."""
         scope = trio.CancelScope()
         with scope, showing(self._engine, lock, (None,), lambda: self._prover.received_bytes, scope.cancel):
-            await self._take(await self._fetched(), Trust.OWN)
+            await self._taker.take(await self._fetched(), Trust.OWN)
         if scope.cancelled_caught:
             log.info("another process has gone on with %s while this one was stopped", self.label)
             return True
@@ -393,76 +378,7 @@ class Layer:
         if self._compression:
             stored, self._diff_id = await self._prover.inflate(self.content_bytes or 0)
             return stored
-        return await self._prover.prove(self._grid(), must_keep=self._must_keep or self._whole_only)
-
-    async def _take_cached(self) -> bool:
-        """Takes what the cache has and may serve to this mount; whether there was anything."""
-        found = await self._engine.on_disk(self._find)
-        if found is None:
-            return False
-        stored, index = (found, found.index) if isinstance(found, StoredLayer) else (None, found)
-        as_wanted = (index.compression, index.stored_bytes) == (self._compression, self.blob.size_bytes)
-        if not as_wanted or not await self._access.allows(self.blob):
-            if stored is not None:
-                stored.close()
-            return False
-        if stored is None and self._compression:
-            self._standing.learn(index)
-            return False
-        try:
-            try:
-                await self._take(found, Trust.OWN)
-            except Damaged as error:
-                if stored is None:
-                    raise
-                await self._drop(stored, error)
-                if self._compression:
-                    return False
-                await self._take(index, Trust.OWN)
-        except RangesIgnored:
-            self._whole_only = True
-            return False
-        return True
-
-    async def _take_trusted(self) -> None:
-        """Takes the chunk index that came with the artifact, where nothing is known and this mount may be served the layer."""
-        trusted = self._trusted
-        if trusted is None or self.proven or self._whole_only or not await self._access.allows(self.blob):
-            return
-        if self._compression:
-            if self.content_bytes is None:
-                self._standing.learn(trusted.index)
-            return
-        try:
-            await self._take(trusted.index, trusted.trust)
-        except RangesIgnored:
-            self._whole_only = True
-        except BadArchive as error:
-            raise self._named(error) from error
-
-    def _find(self) -> StoredLayer | ChunkIndex | None:
-        cache, digest = self._engine.cache, self.blob.digest
-        return cache.layer(digest) or (None if self._whole_only else cache.index(digest))
-
-    async def _take(self, found: StoredLayer | ChunkIndex, trust: Trust) -> None:
-        """Reads come from `found` from now on. Raises `BadArchive`, and what reading its headers raises, if it has no table."""
-        if isinstance(found, StoredLayer):
-            stored = found
-            table = await self._proven_table(stored.index, lambda wanted: self._engine.on_disk(stored.read, wanted))
-            self._standing.adopt(stored, trust, table)
-            return
-        chunks = await ChunkFetch.open(
-            engine=self._engine, reader=self._reader, blob=self.blob, index=found, label=self.label, shortage=self._shortage
-        )
-        self._standing.adopt(chunks, trust, await self._proven_table(found, chunks.read))
-
-    async def _proven_table(self, index: ChunkIndex, read: Callable[[ByteRange], Awaitable[Buffer]]) -> Table | None:
-        if not self._tar or index.table is not None:
-            return index.table
-        return await proven_table(read, index)  # it was proven for an artifact that has the same bytes as a plain file
-
-    def _named(self, error: BadArchive) -> BadArchive:
-        return BadArchive(error.what, f"{self.label}, {error.where}", error.hint)
+        return await self._prover.prove(self._grid(), must_keep=self._must_keep or self._taker.whole_only)
 
     def _grid(self) -> Grid:
         if self._tar and self._standing.table is None:  # only small layers are proven before their headers are read
@@ -479,7 +395,7 @@ class Layer:
             received_bytes=self._prover.received_bytes,
             waiting=self._proofs.statistics().waiting + (chunks.waiting if chunks else 0),
             fetches=self._prover.fetches,
-            refetched_chunks=self._damages + (chunks.damages if chunks else 0),
+            refetched_chunks=self._taker.damages + (chunks.damages if chunks else 0),
             refusals=self._shortage.count,
             chunks=chunks,
         )
