@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mkfs.cache.layout import LAYERS, Layout
-from mkfs.cache.mounts import type_of_mount
+from mkfs.cache.mounts import type_above, type_of_mount
 from mkfs.cache.store import Cache
 from mkfs.errors import BadDigest, CacheUnusable
 from mkfs.oci.digest import Digest
@@ -207,6 +207,27 @@ def test_the_type_of_a_mount_is_found_behind_optional_fields_and_odd_paths() -> 
         "9 22 0:45 / /mnt/c rw - tmpfs none rw\n"
     )
     assert [type_of_mount(table, number) for number in ("22", "90", "9", "1", "")] == ["ext4", "fuse.kitfs", "tmpfs", "", ""]
+
+
+def test_a_path_lies_on_the_mount_with_the_longest_place_and_of_several_on_the_last() -> None:
+    table = (
+        b"22 1 254:0 / / rw,relatime - ext4 /dev/root rw\n"
+        b"90 22 0:44 / /mnt/a\\040b ro shared:7 - fuse.kitfs localhost:5000/llama ro\n"
+        b"91 90 0:45 / /mnt/a\\040b/deep rw - tmpfs none rw\n"
+        b"92 22 0:46 / /mnt/twice ro - tmpfs none ro\n"
+        b"93 92 0:47 / /mnt/twice ro - fuse.kitfs localhost:5000/llama ro\n"
+        b"garbage\n"
+    )
+    expected = {
+        b"/mnt/a b": "fuse.kitfs",
+        b"/mnt/a b/x/y": "fuse.kitfs",
+        b"/mnt/a b/deep/x": "tmpfs",
+        b"/mnt/a bc": "ext4",
+        b"/mnt": "ext4",
+        b"/": "ext4",
+        b"/mnt/twice/x": "fuse.kitfs",
+    }
+    assert {path: type_above(table, path) for path in expected} == expected
 
 
 def test_a_name_is_built_from_nothing_but_a_digest(cache: Cache) -> None:

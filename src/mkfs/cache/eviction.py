@@ -11,10 +11,13 @@ from enum import Enum
 from typing import Final, Self, final
 
 from mkfs.oci.digest import Digest
-from mkfs.units import format_size
+from mkfs.units import MIB, format_size
 
 MIN_FREE_RATIO: Final = 0.10
 _BLOCK_BYTES: Final = 4096  # of nearly every file system
+# With less than that no layer leaves anything here: one chunk of 1 MiB, and the directories and files around it.
+LEAST_BYTES: Final = 2 * MIB
+LEAST_INODES: Final = 32
 
 
 @final
@@ -144,3 +147,17 @@ def complaint(limits: Limits, disk: Disk, used_bytes: int, wish: Wish) -> str:
     return (
         f"no room in the cache: {wish.inodes} inodes needed, {disk.free_inodes} free, of which {limits.kept_inodes(disk)} stay free"
     )
+
+
+def too_small(limits: Limits, disk: Disk) -> str:
+    """Why nothing can ever be kept under these limits, in one line for a person; "" if something can."""
+    least = f"expected room for at least {format_size(LEAST_BYTES)}"
+    limit, kept_bytes = limits.size_limit_bytes, limits.kept_bytes(disk)
+    if limit is not None and limit < LEAST_BYTES:
+        return f"the cache is too small: it may occupy {format_size(limit)} ({least})"
+    if disk.total_bytes and disk.total_bytes - kept_bytes < LEAST_BYTES:
+        total = f"{format_size(disk.total_bytes)}, of which {format_size(kept_bytes)} stay free"
+        return f"the cache's disk is too small: {total} ({least})"
+    if disk.total_inodes and disk.total_inodes - limits.kept_inodes(disk) < LEAST_INODES:
+        return f"the cache's disk is too small: {disk.total_inodes} inodes (expected at least {LEAST_INODES})"
+    return ""

@@ -37,7 +37,7 @@ from mkfs.cache.files import (
     read_whole,
     write_at,
 )
-from mkfs.cache.mounts import OUR_FILE_SYSTEM, file_system_of
+from mkfs.cache.mounts import OUR_FILE_SYSTEM, file_system_above, file_system_of
 from mkfs.errors import BadDigest, CacheUnusable
 from mkfs.oci.digest import Digest
 
@@ -52,6 +52,7 @@ _GRANTS, _RESOLUTIONS = "grants", "resolutions"
 _PARTS: Final = (STAGING, LAYERS, PARTIAL, INDEXES, DOCUMENTS, LOCKS, _GRANTS, _RESOLUTIONS)
 # What a directory may hold and still become a cache: what an interrupted start leaves, and what a fresh ext4 comes with.
 _HARMLESS: Final = frozenset({_VERSION, _TAG, *_PARTS, "lost+found"})
+_ON_OUR_MOUNT: Final = "cache directory lies on a mount of ours"
 _CHOOSE: Final = "choose another directory with --cache-dir"
 # Names a place without asking its file system, which may be a mount that answers no more.
 _PEEK: Final = os.O_PATH if hasattr(os, "O_PATH") else os.O_RDONLY
@@ -84,13 +85,15 @@ class Layout:
         Raises `CacheUnusable`; then nothing was changed, or what was begun is harmless and the next start goes on with it.
         """
         path = path.absolute()
+        refuse_our_mounts(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):  # whatever it is: opening it tells
+            with suppress(FileExistsError):  # whatever it is: going on tells
+                path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
                 path.mkdir(DIRECTORY_MODE)
             place = OpenFile(os.open(path, _PEEK | os.O_NOFOLLOW))
-            if file_system_of(place) == OUR_FILE_SYSTEM:
-                raise CacheUnusable("cache directory lies on a mount of ours", str(path), _CHOOSE)
+            if file_system_of(place) == OUR_FILE_SYSTEM:  # behind a symbolic link
+                raise CacheUnusable(_ON_OUR_MOUNT, str(path), _CHOOSE)
             root = OpenFile(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
             _check_owner(root, path)
             layout = cls(path, root)
@@ -199,6 +202,12 @@ class Layout:
         """Lets go of all directories; what other objects hold open stays open."""
         with self._lock:
             self._directories.clear()
+
+
+def refuse_our_mounts(path: Path) -> None:
+    """Raises `CacheUnusable` for a cache directory (absolute) on a mount of ours, dead, stuck or alive; asks no file system."""
+    if file_system_above(Path(os.path.normpath(path))) == OUR_FILE_SYSTEM:
+        raise CacheUnusable(_ON_OUR_MOUNT, str(path), _CHOOSE)
 
 
 def put(content: bytes, place: Place, staging: OpenFile) -> None:

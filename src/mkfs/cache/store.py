@@ -9,7 +9,7 @@ from mkfs.cache.abilities import Abilities, probe
 from mkfs.cache.claims import sweep
 from mkfs.cache.documents import Documents
 from mkfs.cache.evict import Room
-from mkfs.cache.eviction import MIN_FREE_RATIO, Limits
+from mkfs.cache.eviction import MIN_FREE_RATIO, Limits, too_small
 from mkfs.cache.grants import Grants
 from mkfs.cache.growing import GrowingStaging
 from mkfs.cache.hot import HotChunks
@@ -27,6 +27,8 @@ from mkfs.cache.space import reading
 from mkfs.cache.staging import Staging
 from mkfs.cache.statistics import CacheStatistics, Counters
 from mkfs.cache.stored import StoredLayer
+from mkfs.cache.survey import disk_of
+from mkfs.errors import CacheUnusable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.proof.chunk_index import ChunkIndex
@@ -80,6 +82,14 @@ class Cache:
         counters = Counters()
         room = Room(layout, limits, counters)
         return cls(Shared(layout, room, probe(layout.staging), HotChunks(HOT_LIMIT_BYTES), counters))
+
+    def require_size(self) -> None:
+        """Returns if something can be kept at all: for whoever is about to fill it. Raises `CacheUnusable`."""
+        path = str(self._shared.layout.path)
+        with reading(path):
+            complaint = too_small(self._shared.room.limits, disk_of(self._shared.layout.staging))
+        if complaint:
+            raise CacheUnusable(complaint, path, "see --cache-size and --min-free, or choose another directory with --cache-dir")
 
     def document(self, blob: Descriptor) -> Proven | None:
         """A small document, hashed now; None if it is not kept or not right any more. Raises nothing."""

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from mkfs.cache.eviction import Item, Kind
+from mkfs.cache.layout import refuse_our_mounts
 from mkfs.cache.maintenance import CacheUsage, LayerUsage
 from mkfs.cache.scrub import Damage
 from mkfs.cache.store import Cache
@@ -140,6 +141,7 @@ def clear(*, form: str, cache_dir: Path | None) -> None:
 def _existing(cache_dir: Path | None) -> Path:
     """Where the cache is. Raises `CacheUnusable` if there is none: looking at one must not make one."""
     path = (cache_dir or places.cache_directory(os.environ)).absolute()
+    refuse_our_mounts(path)
     if not os.path.lexists(path):
         raise CacheUnusable(
             "there is no cache", str(path), "the first mount makes it; --cache-dir or MKFS_CACHE_DIR name another one"

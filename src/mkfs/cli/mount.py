@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from mkfs.cache.layout import refuse_our_mounts
 from mkfs.cli import places
 from mkfs.cli.options import filter_option, offline_option, reads, source_options, verbosity, which_options
 from mkfs.cli.report import fail
@@ -104,6 +105,7 @@ def command(
     kernel.check_fuse()
     kernel.check_mountpoint(directory)
     place = kernel.resolve(directory)
+    refuse_our_mounts(Path(source.cache_dir))
     _keep_apart(place, Path(os.path.realpath(source.cache_dir)))
     if log_file is None and not foreground:
         log_file = places.log_directory() / f"{'-'.join(place.parts[1:]) or 'root'}.log"

@@ -72,7 +72,8 @@ def parse_min_free(text: str) -> MinFree:
 
 cache_dir_option = click.option(
     "--cache-dir",
-    type=click.Path(path_type=Path),
+    metavar="PATH",
+    type=Path,  # not click.Path: that asks the file system, and a stuck one never answers
     envvar="MKFS_CACHE_DIR",
     help="Where proven bytes are kept. [default: /var/cache/mkfs for root, else ~/.cache/mkfs]",
 )

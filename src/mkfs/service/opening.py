@@ -34,13 +34,15 @@ class Means:
 
 
 def open_cache(settings: SourceSettings) -> Cache:
-    """The cache of `settings`, with its limits. Blocks. Raises `CacheUnusable`."""
-    return Cache.open(
+    """The cache of `settings`, with its limits. Blocks. Raises `CacheUnusable`, also where these leave it no room for anything."""
+    cache = Cache.open(
         Path(settings.cache_dir),
         min_free_ratio=settings.min_free_ratio,
         min_free_bytes=settings.min_free_bytes,
         size_limit_bytes=settings.cache_size_bytes,
     )
+    cache.require_size()
+    return cache
 
 
 @asynccontextmanager
