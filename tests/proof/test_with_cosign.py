@@ -77,12 +77,14 @@ def test_we_accept_what_cosign_signed(cosign: Cosign, pusher: Pusher, pushed: In
     predicate.write_bytes(IndexStatement.about(pushed.index, document).predicate())
     cosign.sign(kind, name_of(pusher, pushed))
     cosign.attest(kind, name_of(pusher, pushed), predicate, CHUNK_INDEX_PREDICATE)
-    manifests = referrers_of(pusher, REPOSITORY, pushed.subject)
-    signature, signed = (
-        examiner(cosign, kind, pushed).bundle("it", blob_of(pusher, REPOSITORY, read_bundle_referrer(manifest, pushed.subject)))
-        for manifest in manifests
-    )
-    assert isinstance(signature, Signature)
+    found = {
+        type(piece): piece
+        for manifest in referrers_of(pusher, REPOSITORY, pushed.subject)
+        for blob in [read_bundle_referrer(manifest, pushed.subject)]
+        for piece in [examiner(cosign, kind, pushed).bundle("it", blob_of(pusher, REPOSITORY, blob))]
+    }
+    assert found.keys() == {Signature, SignedStatement}
+    signed = found[SignedStatement]
     assert isinstance(signed, SignedStatement)
     assert isinstance(examiner(cosign, kind, pushed).signed_document(signed, document), SignedIndex)
 
