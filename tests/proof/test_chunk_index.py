@@ -4,6 +4,7 @@ import hashlib
 import zlib
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -130,6 +131,13 @@ def _sealed(body: bytes) -> bytes:
 def test_a_sealed_body_that_is_no_index_is_refused(body: bytes) -> None:
     with pytest.raises(IntegrityError):
         ChunkIndex.decode(_sealed(body))
+
+
+def test_an_index_of_other_chunks_is_refused() -> None:
+    body = msgspec.msgpack.decode(index_of(b"x").encode()[len(b"mkfs own chunk index 1\n") + 32 :])
+    assert ChunkIndex.decode(_sealed(msgspec.msgpack.encode(body))).layer == Digest.of(b"x")
+    with pytest.raises(IntegrityError, match="other chunks"):
+        ChunkIndex.decode(_sealed(msgspec.msgpack.encode({**body, "chunk_bytes": CHUNK_BYTES // 2})))
 
 
 def test_an_index_whose_entries_leave_the_layer_is_refused() -> None:

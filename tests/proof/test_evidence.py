@@ -135,7 +135,9 @@ def test_what_cosign_signed_before_counts() -> None:
     [
         (b"", "not valid JSON"),
         (b"{}", "no signature of an artifact"),
-        (b'{"critical":{"type":"cosign container image signature"}}', "no signature of an artifact"),
+        (b'{"critical":[]}', "no signature of an artifact"),
+        (b'{"critical":{"type":"cosign container image signature"}}', "another artifact"),
+        (b'{"critical":{"image":[],"type":"cosign container image signature"}}', "another artifact"),
         (b'{"critical":{"image":{"docker-manifest-digest":"SUBJECT"},"type":"atomic container signature"}}', "no signature of"),
         (b'{"critical":{"image":{"docker-manifest-digest":null},"type":"cosign container image signature"}}', "another artifact"),
         (
@@ -144,7 +146,17 @@ def test_what_cosign_signed_before_counts() -> None:
         ),
         (b" " * PAYLOAD_LIMIT_BYTES + b"{}", "too large"),
     ],
-    ids=["nothing", "empty", "no image", "another type", "no digest", "a key twice", "too large"],
+    ids=[
+        "nothing",
+        "empty",
+        "a list",
+        "no image",
+        "an image that is a list",
+        "another type",
+        "no digest",
+        "a key twice",
+        "too large",
+    ],
 )
 def test_a_signed_payload_must_say_that_it_signs_this_artifact(
     artifact: IndexedArtifact, key: KeyPair, payload: bytes, reason: str
@@ -163,6 +175,8 @@ def test_a_manifest_of_earlier_signatures_is_bounded_and_holds_keys_only() -> No
     other = {**layer, "mediaType": "text/plain"}
     mixed = json.dumps({**fields, "layers": [certified, large, bare, other, layer]}).encode()
     assert read_signatures(mixed) == read_signatures(BEFORE)
+    most = json.dumps({**fields, "layers": SIGNATURES_LIMIT * [{**layer, "size": PAYLOAD_LIMIT_BYTES}]}).encode()
+    assert len(read_signatures(most)) == SIGNATURES_LIMIT
     for layers, reason in (
         ([certified, large, bare, other], "no signature made with a key"),
         ([], "no signatures"),

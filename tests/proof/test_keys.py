@@ -1,11 +1,13 @@
 """Keys: what cosign and openssl write is read, what is no key is said to be none, and a signature counts for its own key only."""
 
+import base64
+import json
 import subprocess
 import sys
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -108,8 +110,8 @@ def test_a_file_without_usable_public_keys_is_an_error_that_names_it(pem: bytes,
 
 @pytest.mark.parametrize(
     "private",
-    [ec.generate_private_key(ec.SECP256K1()), rsa.generate_private_key(65537, 1024), dsa.generate_private_key(1024)],
-    ids=["another curve", "a short RSA key", "DSA"],
+    [ec.generate_private_key(ec.SECP256K1()), rsa.generate_private_key(65537, 1024), ed448.Ed448PrivateKey.generate()],
+    ids=["another curve", "a short RSA key", "Ed448"],
 )
 def test_a_key_that_cosign_would_not_take_is_refused(private: PrivateKeyTypes) -> None:
     with pytest.raises(UsageError, match="not taken"):
@@ -185,10 +187,18 @@ def test_what_is_no_private_key_is_an_error_that_names_the_file(pem: bytes) -> N
     assert caught.value.where == "key.pem"
 
 
-def test_no_file_makes_the_password_cost_more_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mkfs.proof.keys._SCRYPT_LIMIT_BYTES", 1024)
-    with pytest.raises(UsageError, match="cannot be read"):
-        SigningKey.read((COSIGN / "p256.key").read_bytes(), PASSWORD.encode())
+@pytest.mark.parametrize("changed", [{"N": 2**22}, {"p": 2**20}, {"r": 2**20}, {"N": 0}, {"p": -1}], ids=str)
+def test_no_file_makes_the_password_cost_more_than_its_bound(monkeypatch: pytest.MonkeyPatch, changed: dict[str, int]) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("mkfs.proof.keys.hashlib.scrypt", lambda *_, **options: asked.append(options) or bytes(32))
+    head, *text, foot = (COSIGN / "p256.key").read_bytes().splitlines()
+    sealed = json.loads(base64.b64decode(b"".join(text)))
+    for params in ({}, changed):
+        sealed["kdf"]["params"] |= params
+        pem = b"\n".join([head, base64.b64encode(json.dumps(sealed).encode()), foot])
+        with pytest.raises(UsageError, match="cannot be read"):
+            SigningKey.read(pem, PASSWORD.encode())
+    assert len(asked) == 1  # for the file as cosign wrote it
 
 
 def test_neither_key_shows_its_secret() -> None:

@@ -104,6 +104,12 @@ def test_what_was_made_here_comes_before_what_was_signed(artifact: IndexedArtifa
     assert believed(Policy(), artifact, signed, own=[artifact.layers[0].index]) == "own"
 
 
+def test_of_two_without_names_the_first_is_taken(artifact: IndexedArtifact) -> None:
+    raw = artifact.layers[1].index
+    verdict = decide(Policy(), BY_TAG, [SignedIndex("it", KEY.id, artifact.index)], [raw])
+    assert verdict.words(raw.layer) == "own"
+
+
 def test_of_two_that_agree_the_one_with_names_is_taken(artifact: IndexedArtifact) -> None:
     tabled = artifact.layers[2].index
     bare = ChunkIndex(tabled.layer, tabled.grid, tabled.digests, None, compression="gzip", stored_bytes=tabled.stored_bytes)
@@ -177,6 +183,9 @@ def test_an_error_says_why_what_was_there_did_not_count() -> None:
     with pytest.raises(IntegrityError) as caught:
         decide(SIGNATURE_REQUIRED, BY_TAG, refused)
     assert caught.value.hint == "refused: sha256:0: reason 0; sha256:1: reason 1; sha256:2: reason 2; and 2 more"
+    with pytest.raises(IntegrityError) as caught:
+        decide(SIGNATURE_REQUIRED, BY_TAG, refused[:3])
+    assert caught.value.hint == "refused: sha256:0: reason 0; sha256:1: reason 1; sha256:2: reason 2"
     with pytest.raises(IntegrityError) as caught:
         decide(SIGNATURE_REQUIRED, BY_TAG, [])
     assert caught.value.hint == "nothing of the kind was found"

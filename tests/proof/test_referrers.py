@@ -85,6 +85,12 @@ def test_what_is_no_chunk_index_of_this_artifact_is_refused(change: Callable[[di
         read_index_referrer(json.dumps(fields).encode(), SUBJECT.digest)
 
 
+def test_the_largest_document_may_be_named() -> None:
+    fields = json.loads(INDEX.manifest)
+    fields["layers"][0]["size"] = DOCUMENT_LIMIT_BYTES
+    assert read_index_referrer(json.dumps(fields).encode(), SUBJECT.digest).size_bytes == DOCUMENT_LIMIT_BYTES
+
+
 def test_an_index_and_a_bundle_are_not_taken_for_each_other() -> None:
     with pytest.raises(IntegrityError, match="another kind"):
         read_bundle_referrer(INDEX.manifest, SUBJECT.digest)

@@ -141,6 +141,11 @@ def test_a_predicate_that_breaks_the_rules_is_refused(
         IndexStatement.read(decode_statement(changed(artifact, lambda fields: change(fields["predicate"]))), artifact.subject)
 
 
+def test_the_largest_document_may_be_named(artifact: IndexedArtifact) -> None:
+    largest = changed(artifact, lambda fields: fields["predicate"]["index"].update(size=DOCUMENT_LIMIT_BYTES))
+    assert IndexStatement.read(decode_statement(largest), artifact.subject).index.size_bytes == DOCUMENT_LIMIT_BYTES
+
+
 def test_a_statement_about_another_artifact_or_of_another_kind_is_refused(artifact: IndexedArtifact) -> None:
     statement = decode_statement(envelope(about(artifact).payload()))
     assert statement.predicate_type == CHUNK_INDEX_PREDICATE

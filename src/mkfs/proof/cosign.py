@@ -7,7 +7,7 @@ annotation (cosign specs/SIGNATURE_SPEC.md). Certificates and transparency logs 
 index included; here only the one that says so counts.)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -67,16 +67,19 @@ def signer_of_payload(payload: bytes, signature: str, subject: Digest, keys: Ite
     if key is None:
         raise IntegrityError("signed by a key that is not trusted here, or not signed at all")
     try:
-        critical = decode_json(payload, PAYLOAD_LIMIT_BYTES, "signed payload").get("critical")
+        critical = _object(decode_json(payload, PAYLOAD_LIMIT_BYTES, "signed payload").get("critical"))
     except BadDocument as error:
         raise IntegrityError(error.what) from error
-    image = critical.get("image") if isinstance(critical, dict) else None
-    if not isinstance(critical, dict) or not isinstance(image, dict) or critical.get("type") != _TYPE:
+    if critical.get("type") != _TYPE:
         raise IntegrityError("signed payload is no signature of an artifact")
-    if image.get("docker-manifest-digest") != str(subject):
-        got = str(image.get("docker-manifest-digest"))[:80]
-        raise IntegrityError(f"signature is of another artifact (got {got!a}, expected {subject})")
+    signed = _object(critical.get("image")).get("docker-manifest-digest")
+    if signed != str(subject):
+        raise IntegrityError(f"signature is of another artifact (got {str(signed)[:80]!a}, expected {subject})")
     return key
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
 
 
 def _is_by_key(layer: Descriptor) -> bool:

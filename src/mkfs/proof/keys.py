@@ -82,7 +82,7 @@ class SigningKey:
         from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
         blocks = list(_PEM.finditer(pem))
-        if len(blocks) != 1 or not blocks[0][1].endswith(b"PRIVATE KEY"):
+        if len(blocks) != 1:
             raise UsageError("not the PEM text of one private key", where)
         try:
             if blocks[0][1] in _SEALED_BY_COSIGN:
