@@ -282,5 +282,6 @@ def test_many_large_members_need_no_descriptor_each(cache: Cache) -> None:
     assert material.is_right(material.whole, stored.read(material.whole))
     assert len(os.listdir("/proc/self/fd")) - before < 2 * 32 + 4
     stored.close()
+    cache._shared.behind.close()  # whose thread may have one in its hands
     del staging
     assert len(os.listdir("/proc/self/fd")) == before

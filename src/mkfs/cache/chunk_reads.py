@@ -15,6 +15,7 @@ Any thread may read. State per chunk is one byte, set whole; the worst a race ca
 
 import errno
 import os
+from array import array
 from functools import partial
 from typing import Final, final
 
@@ -51,7 +52,19 @@ class ChunkReads:
     `growing`: whether chunks may still be written, by us or by other processes; `mending`: to files of their own.
     """
 
-    __slots__ = ("_block_bytes", "_directory", "_files", "_growing", "_index", "_mark", "_mended", "_moved", "_shared", "_states")
+    __slots__ = (
+        "_answered",
+        "_block_bytes",
+        "_directory",
+        "_files",
+        "_growing",
+        "_index",
+        "_mark",
+        "_mended",
+        "_moved",
+        "_shared",
+        "_states",
+    )
 
     def __init__(self, shared: Shared, index: ChunkIndex, directory: OpenFile, *, growing: bool, mending: bool = False) -> None:
         self._shared, self._index, self._growing = shared, index, growing
@@ -60,6 +73,7 @@ class ChunkReads:
         self._mended = StoredFiles(directory, sizes, abilities, writable=True, name=mended_name) if mending else None
         self._moved: set[int] = set()  # chunks that are in the mended files
         self._states = bytearray(index.grid.count)
+        self._answered = array("L", bytes(array("L").itemsize * index.grid.count))  # bytes of each chunk, from the page cache
         self._block_bytes = max(ALIGNMENT, os.fstat(directory.fd).st_blksize)
         self._directory: OpenFile | None = directory
         self._mark = UseMark()
@@ -168,7 +182,14 @@ class ChunkReads:
             return False  # reading it from the disk will say what is wrong
         if outcome is Outcome.LOST:
             self._states[number] = _BARRED
-        return outcome is Outcome.FULL
+        if outcome is not Outcome.FULL or opened is None:
+            return False
+        self._answered[number] += len(target)
+        length = self._index.grid.chunk_range(number).length
+        if self._answered[number] >= length:  # counted, not mapped: who reads a part twice gets it from the disk once
+            self._answered[number] = 0
+            opened.passed(ByteRange(offset, offset + length), self._shared.behind)
+        return True
 
     def _inner(self, offset: int, length: int) -> tuple[int, int]:
         """From where to where the stored bytes `[offset, offset + length)` fill whole blocks of their file."""

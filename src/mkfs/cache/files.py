@@ -28,7 +28,7 @@ class OpenFile:
     Hold the object, not its `fd`: `OpenFile(…).fd` in an expression is a number of nothing.
     """
 
-    __slots__ = ("_close", "_suppressed", "fd")
+    __slots__ = ("__weakref__", "_close", "_suppressed", "fd")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 from mkfs.cache.abilities import Abilities
+from mkfs.cache.behind import Behind
 from mkfs.cache.evict import Room
 from mkfs.cache.hot import HotChunks
 from mkfs.cache.layout import Layout
@@ -22,4 +23,5 @@ class Shared:
     room: Room
     abilities: Abilities
     hot: HotChunks
+    behind: Behind
     counters: Counters

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Self, final
 
 from mkfs.cache.abilities import Abilities, probe
+from mkfs.cache.behind import Behind
 from mkfs.cache.claims import sweep
 from mkfs.cache.documents import Documents
 from mkfs.cache.evict import Room
@@ -81,7 +82,7 @@ class Cache:
                 logger.info("removed %d leftovers of dead processes from the cache", removed)
         counters = Counters()
         room = Room(layout, limits, counters)
-        return cls(Shared(layout, room, probe(layout.staging), HotChunks(HOT_LIMIT_BYTES), counters))
+        return cls(Shared(layout, room, probe(layout.staging), HotChunks(HOT_LIMIT_BYTES), Behind(), counters))
 
     def require_size(self) -> None:
         """Returns if something can be kept at all: for whoever is about to fill it. Raises `CacheUnusable`."""
@@ -180,6 +181,7 @@ class Cache:
         return self._shared.counters.snapshot()
 
     def close(self) -> None:
-        """Lets go of the directory and of hot chunks. Layers and stagings still open end on their own. May be called twice."""
+        """Lets go of the directory, hot chunks and pages. Layers and stagings still open end on their own. May be called twice."""
         self._shared.layout.close()
         self._shared.hot.clear()
+        self._shared.behind.close()

@@ -9,10 +9,12 @@ from typing import Final, final
 from cachetools import LRUCache
 
 from mkfs.cache.abilities import ALIGNMENT, DIRECT, Abilities
+from mkfs.cache.behind import Behind
 from mkfs.cache.files import Buffer, OpenFile, is_our_file, made_anyway, open_to_read, write_at
 from mkfs.cache.page_cache import Outcome
 from mkfs.errors import CacheUnusable, IntegrityError
 from mkfs.proof.grid import REST, Grid
+from mkfs.ranges import ByteRange
 
 _OPEN_FILES: Final = 32  # per layer, two descriptors each: what fits beside sockets into the usual limit of 1024
 
@@ -89,6 +91,10 @@ class StoredFile:
     def write(self, data: Buffer, offset: int) -> None:
         """All of `data`, proven, from `offset` on; what `read` and `read_resident` see from now on. Blocks. Raises `OSError`."""
         write_at(self._plain, data, offset)
+
+    def passed(self, stored: ByteRange, behind: Behind) -> None:
+        """Says that all of `stored` has been answered from the page cache."""
+        behind.passed(self._plain, stored)
 
     def read_resident(self, target: memoryview, offset: int) -> Outcome:
         """Fills `target` (not empty) from `offset` on if the page cache holds it all. Never waits. Raises `OSError`."""
