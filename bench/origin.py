@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from itertools import count
 from time import monotonic, sleep
 from typing import Final, final
+from uuid import uuid4
 
 from mkfs.units import MIB
 from tests.support.docker_registry import DockerRegistry
@@ -38,7 +38,6 @@ class Origin:
 
     def __init__(self, registry: DockerRegistry, pusher: Pusher) -> None:
         self._log, self._pusher = registry.log, pusher
-        self._marks = count()
 
     @contextmanager
     def counting(self) -> Iterator[Asked]:
@@ -54,7 +53,7 @@ class Origin:
 
     def _mark(self) -> tuple[int, int]:
         """Asks something that can be told apart: the numbers of the line after its own, and of its own."""
-        mark = f'/v2/?mark={next(self._marks)}"'
+        mark = f'/v2/?mark={uuid4()}"'  # Two of us may count at one registry.
         status, _ = self._pusher.get(mark[:-1])
         assert status == HTTPStatus.OK, status
         deadline = monotonic() + _LIMIT_SECONDS
