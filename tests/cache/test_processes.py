@@ -15,13 +15,19 @@ def staged(root: Path) -> int:
     return len(names(root / "staging"))
 
 
-def test_what_a_killed_process_staged_is_removed_at_the_next_start(root: Path, start: Start) -> None:
+def test_what_a_killed_process_staged_is_left_for_the_next_one_and_goes_with_prune(root: Path, start: Start) -> None:
     worker = start()
     assert worker.ask("stage") == "staged"
     worker.kill()
+    cache = Cache.open(root, min_free_ratio=0)
     assert staged(root) == 1
-    Cache.open(root, min_free_ratio=0).close()
+    staging = cache.stage(MIXED.blob, MIXED.grid)
+    assert staging.inherited(range(2))
+    staging.leave()
+    assert staged(root) == 1
+    assert cache.prune().leftovers == 2  # and the lock
     assert staged(root) == 0
+    cache.close()
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])

@@ -1,6 +1,5 @@
 """Staging: what is on its way in is private, whole when it appears, and leaves nothing behind when it does not."""
 
-import gc
 import os
 import random
 import threading
@@ -236,7 +235,7 @@ def test_a_published_layer_that_turned_to_garbage_meanwhile_makes_way(cache: Cac
 def test_room_is_reserved_before_the_first_byte(cache: Cache, root: Path) -> None:
     material = archive(3 * MIB, 10, 2 * MIB)
     staging = cache.stage(material.blob, material.grid)
-    files = [path for path in (root / "staging").rglob("*") if path.is_file()]
+    files = [path for path in (root / "staging").rglob("*") if path.is_file() and path.name != "ledger"]
     assert sum(path.stat().st_size for path in files) == len(material.content)
     assert sum(path.stat().st_blocks * 512 for path in files) >= len(material.content)
     staging.discard()
@@ -249,17 +248,6 @@ def test_what_should_stay_free_stays_free(root: Path) -> None:
     assert names(root / "staging") == []
     with pytest.raises(ValueError, match="not a share"):
         Cache.open(root, min_free_ratio=10)
-
-
-def test_a_staging_that_was_forgotten_is_swept_by_the_next_start(cache: Cache, root: Path) -> None:
-    staging = cache.stage(MIXED.blob, MIXED.grid)
-    Cache.open(root, min_free_ratio=0).close()
-    assert len(names(root / "staging")) == 1
-    staging.write(0, MIXED.content)
-    del staging
-    gc.collect()
-    Cache.open(root, min_free_ratio=0).close()
-    assert names(root / "staging") == []
 
 
 def test_what_a_killed_process_was_dropping_goes_at_the_next_start_though_others_read_it(cache: Cache, root: Path) -> None:

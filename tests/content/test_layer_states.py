@@ -155,6 +155,9 @@ class Breaking:
         self.writes += 1
         raise CacheUnusable("the cache cannot be written: Input/output error")
 
+    def inherited(self, chunks: range) -> bool:
+        return False
+
     def discard(self) -> None:
         self.discarded += 1
 
@@ -163,7 +166,7 @@ class Breaking:
 async def test_a_disk_that_fails_on_the_way_costs_no_second_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, staging = LARGE.reader(), Breaking()
     async with engine_at(tmp_path / "cache") as engine:
-        monkeypatch.setattr(type(engine.cache), "stage", lambda *_: staging)
+        monkeypatch.setattr(type(engine.cache), "stage", lambda *_, **__: staging)
         layer = await opened(engine, reader)
         await right(layer, ByteRange(0, 10))
         assert reader.bytes_sent() == LARGE.whole.length + MIB

@@ -162,7 +162,7 @@ class _Victim:
     def receiving(cls, here: Node, sizes: Sizes) -> "_Victim":
         kit = _kit(sizes)
         reference, first, stall = here.push("team/kit", kit), layer_at(kit, FIRST).digest, Stall(sizes.held_bytes)
-        here.registry.faults.install(Fault(Match(digest=first), stall, times=1))
+        here.registry.faults.install(Fault(Match("GET", digest=first), stall, times=1))
         (mount,) = here.mount([reference])
         reader = here.reader(mount)
         assert stall.gate.wait_until_held(timeout_seconds=_HELD_SECONDS)

@@ -3,6 +3,7 @@
 Processes without FUSE, who lose patience sooner than the product's do; `test_many_processes` has real mounts and the real patience.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ PATIENCE_SECONDS = 2.0
 HELD_BYTES = 300 * KIB
 LAP_BYTES = 32 * MIB
 WEIGHTS = SeededBody(5, 40 * MIB + 77)  # two requests of a whole fetch
+CHUNKS = 41
+TAIL_BYTES = WEIGHTS.size_bytes - LAP_BYTES  # of the second request
 RIGHT = sha256(WEIGHTS.read(ByteRange(0, WEIGHTS.size_bytes))).hexdigest()
 OVERTAKEN, YIELDS = "shows no progress for 2.0 s: overtaken", "another process has gone on with"
 WAITS = "another process fetches"
@@ -54,18 +57,16 @@ class Node:
     def start(self) -> Headless:
         return self.stack.enter_context(headless(self.root, self.reference, PATIENCE_SECONDS))
 
-    def hold(self, *, nth: int = 1) -> Stall:
+    def hold(self, *, held_bytes: int = HELD_BYTES, nth: int = 1) -> Stall:
         """The `nth` request for the layer's first byte from now on stops in the middle of its body."""
-        stall = Stall(HELD_BYTES)
-        self.registry.faults.install(
-            Fault(Match(digest=layer_at(self.kit, "weights.bin").digest, offset=0, nth=nth), stall, times=1)
-        )
+        stall = Stall(held_bytes)
+        self.registry.faults.install(Fault(Match("GET", digest=self.layer, offset=0, nth=nth), stall, times=1))
         self.stack.callback(stall.release)
         return stall
 
-    def held(self) -> tuple[Headless, Stall]:
+    def held(self, held_bytes: int = HELD_BYTES) -> tuple[Headless, Stall]:
         """A process that has received a part, and waits for the rest."""
-        stall = self.hold()
+        stall = self.hold(held_bytes=held_bytes)
         process = self.start()
         assert stall.gate.wait_until_held(timeout_seconds=30)
         return process, stall
@@ -74,6 +75,11 @@ class Node:
         """Of each request for the layer: where its range begins, and how many bytes were sent."""
         requests = self.registry.requests(self.layer)
         return [(served.range.start, served.sent_bytes) for served in requests if served.range is not None]
+
+    def received_whole_runs(self) -> int:
+        """How many runs of the first request are in staging, by the ledger."""
+        (ledger,) = (self.root / "staging").glob("*/ledger")
+        return ledger.read_bytes()[-CHUNKS:][: LAP_BYTES // MIB].count(b"\1") // 8
 
     def staged(self) -> list[Path]:
         return list((self.root / "staging").iterdir())
@@ -178,4 +184,21 @@ def test_who_is_killed_leaves_the_turn_to_the_next_at_once(node: Node, *, known:
     assert [start for start, _ in node.sent()].count(0) == 2
     with opened(node.root) as cache:
         assert cache.verify(lambda _: None).damage == ()
+    assert node.staged() == []
+
+
+@pytest.mark.parametrize("waiting", [0, 3])
+def test_what_a_killed_process_had_received_is_not_fetched_again(node: Node, waiting: int) -> None:
+    victim, stall = node.held(20 * MIB)
+    others = [node.start() for _ in range(waiting)]
+    for other in others:
+        other.wait_for(WAITS)
+    while node.received_whole_runs() < 2:
+        time.sleep(0.02)  # nobody tells when they are written
+    victim.kill()
+    stall.release()
+    others = others or [node.start()]
+    assert [other.sums()["weights.bin"] for other in others] == [RIGHT] * len(others)
+    again_bytes = sum(sent_bytes for _, sent_bytes in node.sent()) - WEIGHTS.size_bytes
+    assert again_bytes <= 5 * MIB + TAIL_BYTES  # what is not a whole run of 8 MiB, of each request
     assert node.staged() == []

@@ -5,6 +5,7 @@ import os
 import pty
 import shutil
 import signal
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +98,28 @@ def test_a_warmup_that_was_interrupted_goes_on_where_it_was(
     with shell.mounted(reference) as mount:
         assert wrong_files(mount.place, kit) == []
     assert [served.path for served in registry.log] == ["/v2/team/llama/manifests/7b"]
+    assert not list((shell.cache / "staging").iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_it_goes_on_in_the_middle_of_a_layer(
+    registry: MemoryRegistry, server: RegistryServer, shell: Shell, number: signal.Signals
+) -> None:
+    kit = KitBuilder("large", seed=5).raw("weights.bin", 26 * MIB).build()
+    registry.push("team/large", "1", kit.manifest, kit.blobs)
+    stall = Stall(after_bytes=17 * MIB)  # two runs of 8 MiB are complete
+    registry.faults.install(Fault(Match("GET", digest=kit.layers[0].digest), stall, times=1))
+    with shell.start("warmup", f"{server.host}/team/large:1") as process:
+        assert stall.gate.wait_until_held(1, timeout_seconds=_HELD_SECONDS)
+        while not sum(ledger.read_bytes().count(b"\1") >= 16 for ledger in (shell.cache / "staging").glob("*/ledger")):
+            time.sleep(0.02)  # nobody tells when they are written
+        process.send_signal(number)
+        process.communicate(timeout=_HELD_SECONDS)
+    stall.release()
+    registry.log.clear()
+    document = json.loads(shell.run("warmup", f"{server.host}/team/large:1", "--format", "json").stdout)
+    assert [row["outcome"] for row in document["layers"]] == ["fetched"]
+    assert registry.bytes_sent(kit.layers[0].digest) == 10 * MIB
     assert not list((shell.cache / "staging").iterdir())
 
 

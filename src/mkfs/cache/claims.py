@@ -12,6 +12,7 @@ while readers still hold their shared lock on it.
 import errno
 import fcntl
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, final
@@ -32,19 +33,19 @@ class Claim:
     file: OpenFile
 
 
-def claim_directory(staging: OpenFile) -> Claim:
-    """A new empty directory of the caller's own. Raises `OSError`."""
-    return _claim(staging, directory=True)
+def claim_directory(staging: OpenFile, new_name: Callable[[], str] | None = None) -> Claim:
+    """A new empty directory of the caller's own, by a name that nobody else has. Raises `OSError`."""
+    return _claim(staging, new_name or unique_name, directory=True)
 
 
 def claim_file(staging: OpenFile) -> Claim:
     """A new empty file of the caller's own. Raises `OSError`."""
-    return _claim(staging, directory=False)
+    return _claim(staging, unique_name, directory=False)
 
 
-def _claim(staging: OpenFile, *, directory: bool) -> Claim:
+def _claim(staging: OpenFile, new_name: Callable[[], str], *, directory: bool) -> Claim:
     for _ in range(_TRIES):
-        name = unique_name()
+        name = new_name()
         if directory:
             os.mkdir(name, DIRECTORY_MODE, dir_fd=staging.fd)
         file = None if directory else create(name, staging)
@@ -61,8 +62,11 @@ def unique_name() -> str:
     return os.urandom(_NAME_BYTES).hex()
 
 
-def sweep(staging: OpenFile) -> int:
-    """Removes what dead owners left; how many entries that were. Raises `OSError` if `staging/` cannot be listed."""
+def sweep(staging: OpenFile, is_kept: Callable[[str, OpenFile], bool] | None = None) -> int:
+    """Removes what dead owners left; how many entries that were. Raises `OSError` if `staging/` cannot be listed.
+
+    What `is_kept` says of an entry's name and descriptor may spare it; it is asked while the entry is locked.
+    """
     removed = 0
     for name in os.listdir(staging.fd):
         if name.endswith(_GONE):
@@ -78,6 +82,8 @@ def sweep(staging: OpenFile) -> int:
             try:
                 fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:  # a living owner's, or a file system without locks
+                continue
+            if is_kept is not None and is_kept(name, file):
                 continue
         discard(name, staging)
         removed += 1

@@ -8,7 +8,7 @@ have that lock for a second goes on without it, as a stopped process may hold it
 
 To evict is to lock what nobody reads (`cache.pins`), rename it into `staging/`, and remove it there: readers find all of it or
 nothing, and who has a file of it open reads on. If all that may go would not be enough, nothing goes: a cache is not emptied for
-what does not fit anyway.
+what does not fit anyway. Only what dead processes left in `staging/` goes in any case, and first.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, final
 
-from mkfs.cache.claims import bury
+from mkfs.cache.claims import bury, sweep
 from mkfs.cache.eviction import Item, Kind, Lack, Limits, Wish, complaint, in_order
 from mkfs.cache.files import OpenFile, open_directory, remove
 from mkfs.cache.layout import Layout, Place
@@ -122,8 +122,11 @@ class Room:
         used_bytes = 0
         if limits.size_limit_bytes is not None or not Lack.of(limits, disk, 0, wish).met:
             seen = survey(self._layout)
+            lacking = Lack.of(limits, disk, seen.total.size_bytes, wish)
+            if not lacking.met and sweep(self._layout.staging):  # what nobody may ever want goes before what was wanted
+                seen, disk = survey(self._layout), disk_of(self._layout.staging)
+                lacking = Lack.of(limits, disk, seen.total.size_bytes, wish)
             used_bytes = seen.total.size_bytes
-            lacking = Lack.of(limits, disk, used_bytes, wish)
             if not lacking.met:
                 gone = self._evict(seen.items, lacking, whole=True)
                 if not gone:

@@ -12,14 +12,16 @@ import os
 from collections.abc import Iterable
 from typing import Final, Self, final
 
-from mkfs.cache.files import OpenFile, is_our_file, open_to_read, write_at
+from mkfs.cache.files import OpenFile, is_our_file, open_to_read, read_whole, write_at
 from mkfs.errors import IntegrityError
 from mkfs.proof.chunk_index import ChunkIndex
+from mkfs.units import MIB
 
 NAME: Final = "ledger"
 _MAGIC: Final = b"mkfs ledger 1\n"
 _MENDING_MAGIC: Final = b"mkfs mended 1\n"  # as long as the other
 _STORED: Final = 1
+_LIMIT_BYTES: Final = 16 * MIB  # a byte per MiB of layer
 _HEAD_BYTES: Final = len(_MAGIC) + hashlib.sha256().digest_size
 
 
@@ -69,6 +71,11 @@ def mending_ledger(index: ChunkIndex, missing: Iterable[int]) -> bytes:
     for number in missing:
         states[number] = 0
     return _MENDING_MAGIC + _digest(index) + states
+
+
+def notes_anything(directory: OpenFile) -> bool:
+    """Whether the ledger in `directory`, of whatever index, notes a chunk as stored. Raises `OSError`."""
+    return bytes([_STORED]) in read_whole(NAME, directory, _LIMIT_BYTES)[_HEAD_BYTES:]
 
 
 def _digest(index: ChunkIndex) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
+from mkfs.cache import leftovers
 from mkfs.cache.claims import Claim, bury
 from mkfs.cache.files import create, discard, write_at
 from mkfs.cache.indexes import keep_index
@@ -54,6 +55,7 @@ def _rename(shared: Shared, claim: Claim, index: ChunkIndex, suspects: Iterable[
             shared.counters.add(published=1, published_bytes=index.grid.size_bytes)
             keep_index(shared, index)
             remove_partial(shared, index)
+            leftovers.drop(shared.layout, index.layer)
             return layer
         theirs = find_layer(shared, index.layer)
         if theirs is None:

@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final, Self, final
 
+from mkfs.cache import leftovers
 from mkfs.cache.abilities import Abilities, probe
 from mkfs.cache.behind import Behind
 from mkfs.cache.claims import sweep
@@ -65,7 +67,8 @@ class Cache:
         min_free_bytes: int = 0,
         size_limit_bytes: int | None = None,
     ) -> Self:
-        """Opens the cache in directory `root`, made where it is missing, and removes what dead processes left in staging.
+        """Opens the cache in directory `root`, made where it is missing, and removes what dead processes left in staging, unless it
+        may be of use.
 
         The limits are kept by this process when it adds something: the share and the bytes of the file system that stay free, and
         what the cache itself may occupy (None: no limit). Raises `CacheUnusable` for a directory that is a symbolic link, another
@@ -74,7 +77,7 @@ class Cache:
         limits = Limits(min_free_ratio, min_free_bytes, size_limit_bytes)
         layout = Layout.open(root)
         try:
-            removed = sweep(layout.staging)
+            removed = sweep(layout.staging, partial(leftovers.is_kept, layout))
         except OSError as error:
             logger.warning("cannot clean up the cache: %s", error)
         else:
@@ -104,9 +107,16 @@ class Cache:
         """The published layer `digest`, for the caller to close; None if there is none. Garbage in its place is removed."""
         return find_layer(self._shared, digest)
 
-    def stage(self, blob: Descriptor, grid: Grid) -> Staging:
-        """Room to receive layer `blob.digest`, stored as `grid` cuts it. Raises `CacheUnusable` where there is none."""
-        return Staging.begin(self._shared, blob, grid)
+    def stage(self, blob: Descriptor, grid: Grid, *, anew: bool = False) -> Staging:
+        """Room to receive layer `blob.digest`, stored as `grid` cuts it. Raises `CacheUnusable` where there is none.
+
+        Unless `anew`, goes on with what an earlier owner left of it: only for whoever may have these bytes.
+        """
+        return Staging.begin(self._shared, blob, grid, anew=anew)
+
+    def has_leftover(self, digest: Digest) -> bool:
+        """Whether `stage` may find something left of layer `digest`. Raises nothing."""
+        return leftovers.exists(self._shared.layout, digest)
 
     def stage_growing(self, digest: Digest, expected_bytes: int = 0) -> GrowingStaging:
         """Room to receive the content of layer `digest`, which has `expected_bytes` or more. Raises `CacheUnusable` without it."""

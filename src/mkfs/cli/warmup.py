@@ -33,7 +33,7 @@ _MOST_LAYERS_AT_ONCE: Final = 64
 def command(*, concurrency: int, form: str, source: SourceSettings) -> None:
     """Fetch the artifact REF into the cache, every byte proven, so that a mount of it need not wait.
 
-    Interrupted and called again, it goes on with the layers that are not there yet.
+    Interrupted and called again, it goes on where it was, also in the middle of a layer.
     """
     with showing(source.reference) as shown:
         report = trio.run(partial(warm, source, shown, concurrency=concurrency))

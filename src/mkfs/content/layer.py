@@ -109,6 +109,7 @@ class Layer:
         self._must_keep = False  # somebody wants it in the cache, not only read
         self._verdict: Verdict | None = None
         self._proofs: Flights[None, None] = Flights(engine.nursery)
+        self._proving = trio.Lock()  # a flight that was left may still be on its way out when the next one begins
         self._shortage = Shortage(label)
         self._taker = Taker(
             engine=engine,
@@ -132,6 +133,7 @@ class Layer:
             waiting=lambda: self._proofs.statistics().waiting,
             compression=compression,
             content_bytes=content_bytes,
+            allowed=lambda: access.allows(blob),
         )
         self._deferred: DeferredReads | None = None
         if deferred and not compression:
@@ -343,6 +345,10 @@ class Layer:
             await self._taker.take_trusted()
             if self.proven:
                 return
+        async with self._proving:
+            await self._prove_in_turn()
+
+    async def _prove_in_turn(self) -> None:
         engine = self._engine
         lock = await engine.on_disk(engine.cache.lock, self.blob.digest)
         try:

@@ -3,6 +3,10 @@
 A mismatch is a verdict on a fetch, never on the layer: the layer is fetched once more past all caches; if that is wrong, too, both
 are the evidence. Where the cache has no room, the layer is hashed only, and its chunk index is what was gained; not so a compressed
 one (`content.inflating`), which nobody could read then.
+
+A fetch that breaks off (the registry is gone, nobody waits any more, the process ends) leaves what it received, unless the layer
+is compressed, and the next one goes on with it, in whatever process, as long as its mount may have the layer. What was left may be
+wrong, and then says nothing of any fetch: the layer is fetched anew.
 """
 
 import logging
@@ -18,7 +22,7 @@ from mkfs.cache.stored import StoredLayer
 from mkfs.content.engine import Engine
 from mkfs.content.shortage import Shortage
 from mkfs.content.whole import WholeFetch
-from mkfs.errors import CacheUnusable, Mismatch
+from mkfs.errors import BadArchive, CacheUnusable, Mismatch
 from mkfs.formats.plan import Compression
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
@@ -38,7 +42,9 @@ NARRATION_SECONDS: Final = 10.0
 
 @final
 class Prover:
-    """Whole fetches of one layer, one after another; `fetches` were begun. `waiting` says how many reads wait."""
+    """Whole fetches of one layer, one after another; `fetches` were begun. `waiting` says how many reads wait, `allowed` whether
+    the layer's bytes in the cache may be used for this mount.
+    """
 
     def __init__(
         self,
@@ -50,10 +56,12 @@ class Prover:
         tar: bool,
         shortage: Shortage,
         waiting: Callable[[], int],
+        allowed: Callable[[], Awaitable[bool]],
         compression: Compression = "",
         content_bytes: int | None = None,
     ) -> None:
         """`content_bytes` of a compressed layer: where the artifact says it, no more is taken."""
+        self._allowed = allowed
         self._engine, self._reader, self._blob = engine, reader, blob
         self._label, self._tar, self._shortage, self._waiting = label, tar, shortage, waiting
         self._compression, self._content_bytes = compression, content_bytes
@@ -81,7 +89,7 @@ class Prover:
         Raises `Mismatch` with the evidence of two fetches, `BadArchive` for right bytes that are no tar, `Unreachable`, `NotFound`,
         `NotAuthorised`; with `must_keep` `CacheUnusable` where there is no room, before the first byte if that can be known.
         """
-        return await self._prove(partial(self._try, grid, must_keep=must_keep))
+        return await self._prove(partial(self._fetch_or_go_on, grid, must_keep=must_keep))
 
     async def inflate(self, expected_bytes: int) -> tuple[StoredLayer, Digest]:
         """A compressed layer, published, and the digest of its content. `expected_bytes`: of that, where an earlier proof says so.
@@ -103,23 +111,37 @@ class Prover:
         log.error("%s: %s (%s)", self._label, error.what, error.where)
         raise error
 
-    async def _try(self, grid: Grid, *, fresh: bool, must_keep: bool) -> StoredLayer | ChunkIndex | WholeFetch:
-        """One fetch; the fetch itself, as evidence, when its bytes were wrong."""
+    async def _fetch_or_go_on(self, grid: Grid, *, must_keep: bool, fresh: bool) -> StoredLayer | ChunkIndex | WholeFetch:
+        """A fetch of all bytes if it is to be `fresh`, or if what an earlier one had left is wrong."""
+        tried = await self._try(grid, must_keep=must_keep, anew=fresh, fresh=fresh)
+        if isinstance(tried, WholeFetch) and tried.inherited_bytes:
+            log.info("%s does not match its digest with what an earlier fetch had left of it: fetching all of it", self._label)
+            tried = await self._try(grid, must_keep=must_keep, anew=True, fresh=False)
+        return tried
+
+    async def _try(self, grid: Grid, *, must_keep: bool, anew: bool, fresh: bool) -> StoredLayer | ChunkIndex | WholeFetch:
+        """One fetch; the fetch itself, as evidence, when its bytes were wrong. `anew`: of all bytes; `fresh`: past all caches."""
         engine = self._engine
-        staging = await self._stage(grid, must_keep=must_keep)
+        staging = await self._stage(grid, must_keep=must_keep, anew=anew)
         fetch = WholeFetch(
             engine=engine, reader=self._reader, blob=self._blob, grid=grid, staging=staging, tar=self._tar, fresh=fresh
         )
+        broke_off = True
         try:
             with self._narrated(fetch, staging):
                 index = await fetch.run()
                 stored = await self._publish(staging, fetch, index, must_keep=must_keep)
+            broke_off = False
         except Mismatch:
+            broke_off = False
             return fetch
+        except (BadArchive, CacheUnusable):
+            broke_off = False
+            raise
         finally:
             if staging is not None:
                 with trio.CancelScope(shield=True):
-                    await engine.on_disk(staging.discard)
+                    await engine.on_disk(staging.leave if broke_off and fetch.unstaged is None else staging.discard)
         if stored is not None:
             return stored
         await engine.on_disk(engine.cache.keep_index, index)
@@ -157,11 +179,14 @@ class Prover:
             narration.cancel()
             self._fetch = self._staging = None
         took = format_duration(trio.current_time() - started)
-        log.info("proved %s: %s in %s", self._label, format_size(self._blob.size_bytes), took)
+        inherited = f", {format_size(fetch.inherited_bytes)} of it received earlier" if fetch.inherited_bytes else ""
+        log.info("proved %s: %s in %s%s", self._label, format_size(self._blob.size_bytes), took, inherited)
 
-    async def _stage(self, grid: Grid, *, must_keep: bool) -> Staging | None:
+    async def _stage(self, grid: Grid, *, must_keep: bool, anew: bool) -> Staging | None:
+        cache, on_disk = self._engine.cache, self._engine.on_disk
         try:
-            return await self._engine.on_disk(self._engine.cache.stage, self._blob, grid)
+            goes_on = not anew and await on_disk(cache.has_leftover, self._blob.digest) and await self._allowed()
+            return await on_disk(cache.stage, self._blob, grid, anew=not goes_on)
         except CacheUnusable as error:
             if must_keep:
                 raise

@@ -71,7 +71,7 @@ class Source:
             if recalled is None:
                 raise
             if self.reference.digest is None:
-                hint = f"--offline shows what it was {_age(recalled)} ago, if all of it is in the cache"
+                hint = f"mount it with --offline for what it was {_age(recalled)} ago, if all of it is in the cache"
                 raise type(error)(error.what, error.where, hint) from error
             self._gone = error
             return self._without_registry(recalled, f"{error}; from the cache: {self.reference}")

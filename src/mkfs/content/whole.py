@@ -6,6 +6,9 @@ taken and its bytes written to staging, both from that buffer. The *frontier* is
 digest; that hash must go in order, so a run that arrived early waits in its buffer. Only when every byte passed the frontier and
 the digest matched is there a chunk index, and only with it can anything be published. Nothing that was fetched is readable before.
 
+What an earlier owner of the staging had received is read back from there, run by run, and goes the same way: it is as unproven as
+what comes from the registry.
+
 Without a staging the bytes are hashed and forgotten: what remains is the chunk index, under which the layer can then be read chunk
 by chunk. A staging that fails on the way makes no difference: the fetch goes on without it.
 
@@ -19,9 +22,9 @@ still missing.
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 from mmap import mmap
-from typing import Final, Protocol, final
+from typing import Final, Protocol, cast, final
 
 import trio
 
@@ -137,6 +140,7 @@ class WholeFetch:
         self._engine, self._reader, self._blob, self._grid, self._staging = engine, reader, blob, grid, staging
         self._tar, self._fresh, self._taker = tar, fresh, taker
         self.unstaged: CacheUnusable | None = None
+        self.inherited_bytes = 0  # of `received_bytes`, what was read back
         self.digests = bytearray(grid.count * DIGEST_BYTES)
         self.received_bytes = 0
         self.hosts: set[str] = set()
@@ -145,7 +149,6 @@ class WholeFetch:
     def _begin(self) -> None:
         self._verifier = Verifier(self._blob.digest, self._blob.size_bytes)
         self._scanner = TarScanner(self._blob.size_bytes, f"layer {self._blob.digest}") if self._tar else None
-        self._waiting = runs(self._grid)
         self._bad_archive: BadArchive | None = None
         self._arrived: dict[int, tuple[Run, mmap]] = {}
         self._frontier = 0  # number of the first run not yet hashed
@@ -181,10 +184,11 @@ class WholeFetch:
         return ByteRange(self._grid.chunk_range(apart[0]).start, self._grid.chunk_range(apart[-1]).stop) if apart else None
 
     async def _together(self, streams: int, lap_runs: int | None) -> None:
+        laps = self._laps(lap_runs)
         try:
             async with trio.open_nursery() as nursery:
                 for _ in range(streams):
-                    nursery.start_soon(self._guarded, partial(self._take_laps, lap_runs), nursery)
+                    nursery.start_soon(self._guarded, partial(self._take_laps, laps, whole=lap_runs is None), nursery)
         finally:
             while self._arrived:
                 self._give_back(self._arrived.popitem()[1][1])
@@ -199,9 +203,44 @@ class WholeFetch:
             self._failure = self._failure or error
             nursery.cancel_scope.cancel()
 
-    async def _take_laps(self, lap_runs: int | None, nursery: trio.Nursery) -> None:
-        while lap := tuple(islice(self._waiting, lap_runs)):
-            await self._take(_Lap(lap), nursery, whole=lap_runs is None)
+    def _laps(self, lap_runs: int | None) -> Iterator[tuple[Run, ...]]:
+        """All runs in order: those of a lap together (None: all in one lap), those to be read back each by itself."""
+        for here, group in groupby(runs(self._grid), lambda run: lap_runs is not None and self._is_inherited(run)):
+            while lap := tuple(islice(group, 1 if here else lap_runs)):
+                yield lap
+
+    def _is_inherited(self, run: Run) -> bool:
+        return self._staging is not None and self._staging.inherited(run.chunks)
+
+    async def _take_laps(self, laps: Iterator[tuple[Run, ...]], nursery: trio.Nursery, *, whole: bool) -> None:
+        for lap in laps:
+            if whole or not self._is_inherited(lap[0]) or not await self._read_back(lap[0], nursery):
+                await self._take(_Lap(lap), nursery, whole=whole)
+
+    async def _read_back(self, run: Run, nursery: trio.Nursery) -> bool:
+        """Takes a run from the staging; whether our disk still has it."""
+        buffer, arrived = await self._borrow(run), False
+
+        def settle() -> bool:
+            with memoryview(buffer)[: run.bytes.length] as data:
+                try:
+                    cast(Staging, self._staging).read(run.bytes.start, data)
+                except CacheUnusable:
+                    return False
+                self._take_digests(run.chunks, data)
+                return True
+
+        try:
+            arrived = await self._engine.hashing(settle)
+        finally:
+            if not arrived:
+                self._give_back(buffer)
+        if arrived:
+            self.received_bytes += run.bytes.length
+            self.inherited_bytes += run.bytes.length
+            self._arrived[run.number] = run, buffer
+            nursery.start_soon(self._guarded, self._drain, nursery)
+        return arrived
 
     async def _take(self, lap: _Lap, nursery: trio.Nursery, *, whole: bool) -> None:
         """Receives the runs of a lap with one request, or as many as it takes; each goes on from the last good byte.
@@ -261,13 +300,16 @@ class WholeFetch:
         """Hashes and stages one chunk. One at a time: staging finds the bytes in the core's own cache, and the page cache takes
         a MiB of neighbouring memory at once, not eight: 0.5 to 1 CPU-second per GiB less where a host has to give it first.
         """
-        place = number * DIGEST_BYTES
-        self.digests[place : place + DIGEST_BYTES] = digests_of(self._grid, range(number, number + 1), data)
+        self._take_digests(range(number, number + 1), data)
         if self._staging is not None and self.unstaged is None:
             try:
                 self._staging.write(start, data)
             except CacheUnusable as error:
                 self.unstaged = error
+
+    def _take_digests(self, chunks: range, data: memoryview) -> None:
+        start = chunks.start * DIGEST_BYTES
+        self.digests[start : start + len(chunks) * DIGEST_BYTES] = digests_of(self._grid, chunks, data)
 
     async def _drain(self, _nursery: trio.Nursery) -> None:
         """Hashes, in order, every run that the frontier has reached."""

@@ -96,7 +96,7 @@ async def warm(settings: SourceSettings, showing: Showing, *, concurrency: int =
     """Returns when the cache has every layer that could be had.
 
     Raises what `content.artifact.open_artifact` raises; `Unreachable`, `NotAuthorised`, `CacheUnusable` for what fails all layers.
-    Cancelling leaves what is proven in the cache.
+    Cancelling leaves what is proven in the cache, and what was received of other layers for the next time.
     """
     return await _go_through(settings, showing, lambda layer, _progress: layer.fill(), concurrency)
 
