@@ -301,7 +301,8 @@ async def test_waiting_for_a_turn_ends_with_the_reader(tmp_path: Path) -> None:
             await chunks.read(ByteRange(3 * MIB, 4 * MIB))
         await trio.testing.wait_all_tasks_blocked(0.02)
         assert reader.requests() == ()
-        assert not engine.nursery.child_tasks
+        while engine.nursery.child_tasks:  # a thread of theirs may be on its way
+            await trio.lowlevel.checkpoint()
 
 
 @pytest.mark.logs("model test cannot be kept, its reads go on slower: no room in the cache")
