@@ -30,7 +30,7 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
     place = scene.pull(payload.artifact).place
     with scene.mounted(payload.kit):
         read_all(files_below(scene.mountpoint))  # fills the cache
-    voids = Voids()
+    ours_void, their_void = Voids(), Voids()
     again, plain, hashing, checking, unhashed = [], [], [], [], []
     for _ in range(rounds):
         scene.settle()
@@ -40,7 +40,7 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
             read_all(paths)
             hashing.append(perf_counter() - started)
             with opened(paths) as files:
-                again.append(repeated(partial(_without_daemon, mounted.mount), files, voids))
+                again.append(repeated(partial(_without_daemon, mounted.mount), files, ours_void))
         theirs = files_below(place)
         drop_pages(theirs)
         started = perf_counter()
@@ -52,7 +52,7 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
         read_all(theirs)
         checking.append(perf_counter() - started)
         with opened(theirs) as files:
-            plain.append(repeated(_plainly, files, voids))
+            plain.append(repeated(_plainly, files, their_void))
     scene.clear_pulled()
     scene.clear_cache()
     cached = Row("oras' files from the page cache", "s", [turn.seconds for turn in plain], shape="{:.3f}")
@@ -74,7 +74,7 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
         (
             "daemon stopped: by SIGSTOP, after the files were opened and cachestat(2) had found every page of them",
             "FUSE requests: those the kernel waits for at the end (fusectl); a stopped daemon has answered none",
-            f"rounds: {2 * rounds} counted (ours and oras'), {voids}",
+            f"rounds: {rounds} counted; second reads of ours not counted: {ours_void}; of oras' files: {their_void}",
             "first read of a new mount: every chunk is read past the page cache and hashed before it is answered",
             "oras' files were dropped from the page cache before they were hashed; the read after it finds them there",
         ),
@@ -99,12 +99,12 @@ class Voids:
         self.requests: list[int] = []  # made during the read, though all pages were there when it began
 
     def __str__(self) -> str:
-        words = [f"{len(self.missing) + len(self.requests)} void"]
+        words = [str(len(self.missing) + len(self.requests))]
         if self.missing:
-            words.append(f"pages dropped by the kernel before the read: {', '.join(map(str, self.missing))}")
+            words.append(f"pages dropped by the kernel before the read {', '.join(map(str, self.missing))}")
         if self.requests:
-            words.append(f"requests for pages dropped during the read: {', '.join(map(str, self.requests))}")
-        return "; ".join(words)
+            words.append(f"requests for pages dropped during the read {', '.join(map(str, self.requests))}")
+        return ", ".join(words)
 
 
 def repeated(read: Callable[[Sequence[FileIO]], Turn], files: Sequence[FileIO], voids: Voids) -> Turn:
