@@ -10,6 +10,7 @@ import pytest
 from mkfs.cache.leftovers import KEPT_SECONDS
 from mkfs.cache.staging import Staging
 from mkfs.cache.store import Cache
+from mkfs.errors import CacheUnusable
 from mkfs.ranges import ByteRange
 from mkfs.units import MIB
 from tests.cache.material import MIXED, Material, flip, names, raw
@@ -197,6 +198,14 @@ def test_it_goes_before_anything_that_was_proven(root: Path) -> None:
     more.publish(cache).close()
     assert names(root / "staging") == []
     assert cache.layer(proven.digest) is not None
+
+
+def test_it_is_no_way_round_the_limits(root: Path, entry: Path) -> None:
+    narrow = Cache.open(root, min_free_ratio=0, size_limit_bytes=4 * MIB)
+    with pytest.raises(CacheUnusable, match="no room in the cache"):
+        narrow.stage(LAYER.blob, LAYER.grid)
+    wide = Cache.open(root, min_free_ratio=0, size_limit_bytes=6 * MIB)
+    assert inherited(wide.stage(LAYER.blob, LAYER.grid)) == [0, 1]
 
 
 def test_clear_takes_it_away(cache: Cache, root: Path, entry: Path) -> None:

@@ -2,8 +2,9 @@
 
 The rules (each file says how it keeps them):
 
-- Unproven bytes are private to the process that stages them. A layer is published whole, by one rename, after its digest matched
-  (`staging`), or chunk by chunk under a trusted chunk index, each checked in private memory before it is written (`partial`).
+- Unproven bytes are private to the process that stages them; what it leaves of them when it ends, another one may inherit, as
+  unproven as they were (`leftovers`). A layer is published whole, by one rename, after its digest matched (`staging`), or chunk by
+  chunk under a trusted chunk index, each checked in private memory before it is written (`partial`).
 - The files of a layer published whole are never written, truncated or punched again; those of a partial layer are written with
   verified bytes only, in any order, by anybody, however late. Taking a layer away is a rename and an unlink. No file is mapped.
 - What comes from the disk is hashed in private memory before it is answered; what the page cache holds is answered only where it

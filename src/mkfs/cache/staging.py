@@ -77,11 +77,12 @@ class Staging:
         """
         where, layout = f"layer {blob.digest} in {shared.layout.path}", shared.layout
         left = None if anew else leftovers.inherit(layout, blob.digest, grid)
-        if left is not None:
-            staging = cls(shared, blob, grid, left.claim)
-            staging._go_on_with(left.ledger)
-            return staging
         try:
+            if left is not None:
+                with shared.room.reserving(0, 0, where):  # its blocks are there; the limits may be narrower than they were
+                    staging = cls(shared, blob, grid, left.claim)
+                    staging._go_on_with(left.ledger)
+                    return staging
             with shared.room.reserving(grid.size_bytes, len(grid.file_sizes) + _EXTRA_INODES, where):
                 claim = claim_directory(layout.staging, partial(leftovers.name_for, blob.digest))
                 staging = cls(shared, blob, grid, claim)
