@@ -6,7 +6,7 @@ artifact itself is changed.
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import final
+from typing import Final, final
 
 from mkfs.content.artifact import open_artifact
 from mkfs.content.indexing import index_of, prove_whole
@@ -22,6 +22,9 @@ from mkfs.registry.repository import Repository
 from mkfs.service.layer_work import Showing, go_through
 from mkfs.service.opening import Means, opening
 from mkfs.service.settings import SourceSettings
+
+# Buffers of 8 MiB. An index is made where artifacts are pushed, on small machines: with the eight of a mount it took 60 to 68 MiB.
+_BUFFERS: Final = 6
 
 
 @final
@@ -50,7 +53,7 @@ async def build(settings: SourceSettings, showing: Showing) -> Built:
 
     Raises what `content.artifact.open_artifact` and reading raise; the first error of a layer ends it.
     """
-    async with opening(settings) as means:
+    async with opening(settings, buffers=_BUFFERS) as means:
         return await _build(means, showing)
 
 
@@ -59,7 +62,7 @@ async def push(settings: SourceSettings, showing: Showing, *, key: SigningKey | 
 
     Raises as `build`, and as `Repository.push_blob`.
     """
-    async with opening(settings) as means:
+    async with opening(settings, buffers=_BUFFERS) as means:
         if means.repository is None:
             raise UsageError("nothing can be pushed offline")
         built = await _build(means, showing)

@@ -10,6 +10,7 @@ from typing import final
 import trio
 
 from mkfs.cache.store import Cache
+from mkfs.content.buffers import CAPACITY, Buffers
 from mkfs.content.describing import Terms
 from mkfs.content.engine import Engine
 from mkfs.formats.choice import Choice
@@ -46,8 +47,8 @@ def open_cache(settings: SourceSettings) -> Cache:
 
 
 @asynccontextmanager
-async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
-    """Opens cache and client for the length of the block; work under way in the engine ends with it.
+async def opening(settings: SourceSettings, *, buffers: int = CAPACITY) -> AsyncGenerator[Means, None]:
+    """Opens cache and client for the length of the block; work under way in the engine ends with it. `buffers`: how many it has.
 
     Raises `BadReference`, `CacheUnusable`, `UsageError` (a registry or proxy that makes no sense). An error that leaves the block
     may come in a group of one: see `service.failures.sole`.
@@ -70,7 +71,7 @@ async def opening(settings: SourceSettings) -> AsyncGenerator[Means, None]:
             try:
                 repository = None if settings.offline else client.repository(reference)
                 terms = Terms(policy, choice, client.repository, settings.deferred)
-                yield Means(reference, repository, Engine(nursery, cache), terms)
+                yield Means(reference, repository, Engine(nursery, cache, Buffers(buffers)), terms)
             finally:
                 nursery.cancel_scope.cancel()
     finally:
