@@ -73,7 +73,6 @@ class Stage:
         return SourceSettings(
             reference=self.reference(name),
             cache_dir=str(root),
-            credentials_file=str(self.directory / "none.json"),
             min_free_ratio=0,
             cache_size_bytes=limit_bytes,
         )
