@@ -87,3 +87,17 @@ def test_logins_are_looked_for_where_the_programs_of_the_field_keep_them(monkeyp
         "/srv/data/kitops/credentials.json",
     ]
     assert places.credential_files({"KITOPS_HOME": "/srv/kit"})[-1] == Path("/srv/kit/credentials.json")
+
+
+def test_mirrors_are_looked_for_where_podman_keeps_them(tmp_path: Path) -> None:
+    own = tmp_path / "containers"
+    (own / "registries.conf.d").mkdir(parents=True)
+    for name in ("registries.conf", "registries.conf.d/2.conf", "registries.conf.d/1.conf", "registries.conf.d/readme"):
+        (own / name).touch()
+    found = places.registries_conf({"XDG_CONFIG_HOME": str(tmp_path)})
+    assert [path for path in found if tmp_path in path.parents] == [
+        own / "registries.conf",
+        own / "registries.conf.d/1.conf",
+        own / "registries.conf.d/2.conf",
+    ]
+    assert places.registries_conf({"CONTAINERS_REGISTRIES_CONF": "/srv/r.conf"}) == (Path("/srv/r.conf"),)

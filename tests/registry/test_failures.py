@@ -105,7 +105,7 @@ def test_a_certificate_nobody_trusts_is_told_with_its_reason() -> None:
     error = httpcore2.ConnectError()
     error.__cause__ = trio.BrokenResourceError()
     error.__cause__.__cause__ = cause
-    told = unreachable(error, HOST, answered=False)
+    told = unreachable(error, HOST, seconds=25)
     assert told.what == "the certificate is not trusted (self-signed certificate)"
     assert "--ca-file" in told.hint
     assert isinstance(told, Hopeless)
@@ -124,6 +124,6 @@ def test_a_certificate_nobody_trusts_is_told_with_its_reason() -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("answered", [True, False])
 def test_the_words_of_a_library_are_never_passed_on(error: Exception, answered: bool) -> None:
-    told = unreachable(error, HOST, answered=answered)
+    told = unreachable(error, HOST, seconds=25, answered=answered)
     assert "secret" not in f"{told!r} {told.lines()}"
     assert told.where == "registry.test"

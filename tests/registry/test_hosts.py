@@ -35,10 +35,13 @@ def test_tls_is_for_this_machine_too_when_asked_for() -> None:
 @pytest.mark.parametrize(
     ("origin", "names"),
     [
-        ("https://ghcr.io", ("ghcr.io", "ghcr.io:443")),
-        ("https://ghcr.io:5000", ("ghcr.io:5000",)),
-        ("https://registry-1.docker.io", ("registry-1.docker.io", "registry-1.docker.io:443", "docker.io")),
-        ("https://[::1]:5000", ("[::1]:5000",)),
+        ("https://ghcr.io", ("ghcr.io", "ghcr.io:443", "ghcr.io_443_")),
+        ("https://ghcr.io:5000", ("ghcr.io:5000", "ghcr.io_5000_")),
+        (
+            "https://registry-1.docker.io",
+            ("registry-1.docker.io", "registry-1.docker.io:443", "registry-1.docker.io_443_", "docker.io"),
+        ),
+        ("https://[::1]:5000", ("[::1]:5000", "[::1]_5000_")),
     ],
 )
 def test_files_may_call_a_host_by_several_names(origin: str, names: tuple[str, ...]) -> None:

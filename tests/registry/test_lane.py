@@ -1,5 +1,6 @@
 """The bulk lane: long ranges on connections of our own, over real sockets; whatever it is answered, it ends as the pool would."""
 
+import re
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
@@ -22,9 +23,9 @@ from mkfs.registry.peers import Peers
 from mkfs.registry.pool import BULK_BYTES, PoolTransport
 from mkfs.registry.proxies import Proxies
 from mkfs.registry.repository import Repository
-from mkfs.registry.settings import TlsSettings
+from mkfs.registry.settings import HostsSettings, TlsSettings
 from mkfs.registry.transport import Transport
-from mkfs.registry.trust import Trust
+from mkfs.registry.trust import HostTls, Trust
 from mkfs.registry.urls import Origin, Url
 from mkfs.testing import faults
 from mkfs.testing.access import Basic
@@ -138,11 +139,11 @@ async def test_an_answer_that_is_not_exactly_what_was_asked_for_is_no_answer_her
     registry: MemoryRegistry, blob: Descriptor, monkeypatch: pytest.MonkeyPatch, actions: list[faults.Action], words: str
 ) -> None:
     monkeypatch.setattr("mkfs.registry.transport.STALL_SECONDS", 0.1)
-    monkeypatch.setattr("mkfs.registry.transport.ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr("mkfs.registry.exchange.ANSWER_SECONDS", 0.1)
     installed = [registry.faults.install(Fault(Match(), action)) for action in actions]
     with asking(registry) as (client, repository):
         async with client:
-            with pytest.raises(Unreachable, match=words):
+            with pytest.raises(Unreachable, match=re.sub("no byte for [0-9]+", "no byte for 0", words)):
                 await receive(repository, blob)
             assert len(registry.requests()) == 1
             for fault in installed:
@@ -312,6 +313,33 @@ async def test_a_certificate_nobody_trusts_ends_the_call(secured: str) -> None:
     transport = Transport(PoolTransport(Proxies(), Trust(TlsSettings())))
     with trio.fail_after(HANG_SECONDS), pytest.raises(Unreachable, match="the certificate is not trusted"):
         await heard(transport, secured)
+    await transport.aclose()
+
+
+async def test_a_mirror_with_an_authority_of_its_own_sends_long_ranges_in_the_same_way(certificate: Path, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    one_more = Descriptor("x", Digest.of(BODY), BULK_BYTES + 1)
+    told = tmp_path / "registry.test" / "hosts.toml"
+    told.parent.mkdir()
+    with speaking(LONG.replace(b"/4194304", b"/4194305", 1), context=context) as port, trio.fail_after(HANG_SECONDS):
+        told.write_text(f'[host."https://127.0.0.1:{port}"]\nca = "{certificate}"\n')
+        settings = ClientSettings(hosts=HostsSettings((str(tmp_path),)))
+        async with RegistryClient(settings, Credentials.anonymous()) as client:
+            repository = client.repository(Reference.parse("registry.test/team/model:7b"))
+            assert await receive(repository, one_more, ByteRange(0, BULK_BYTES)) == BODY
+            assert client.statistics().passed_over == 0
+
+
+async def test_a_connection_that_believed_somebody_else_is_not_used(secured: str) -> None:
+    trust, origin = Trust(TlsSettings()), Url.parse(secured).origin
+    transport = Transport(PoolTransport(Proxies(), trust))
+    with trio.fail_after(HANG_SECONDS):
+        trust.tell(origin, HostTls(verify=False))
+        assert await heard(transport, secured) == BODY
+        trust.tell(origin, HostTls())
+        with pytest.raises(Unreachable, match="the certificate is not trusted"):
+            await heard(transport, secured)
     await transport.aclose()
 
 

@@ -4,6 +4,7 @@ import base64
 import logging
 import ssl
 from collections.abc import Iterable
+from pathlib import Path
 
 import httpcore2
 import httpx2
@@ -16,7 +17,7 @@ from mkfs.registry.credentials import Credentials
 from mkfs.registry.peers import Peers
 from mkfs.registry.pool import RECEIVE_BYTES, PoolTransport
 from mkfs.registry.proxies import Proxies
-from mkfs.registry.settings import TlsSettings
+from mkfs.registry.settings import HostsSettings, TlsSettings
 from mkfs.registry.transport import Transport
 from mkfs.registry.trust import Trust
 from mkfs.registry.urls import Origin, Url
@@ -179,6 +180,36 @@ async def test_only_hosts_that_an_artifact_named_must_be_public() -> None:
         assert (await client.repository(asked).resolve(asked)).data == b"hello"
         with pytest.raises(Unreachable, match=r"an artifact refers to named\.test"):
             await client.repository(named, must_be_public=True).resolve(named)
+
+
+@pytest.mark.parametrize(
+    ("told", "heard"),
+    [
+        ('[host."https://mirror.test"]', ["mirror.test"]),  # the node's own word
+        ('server = "https://mirror.test"', ["mirror.test"]),
+        ('[host."https://registry.test:5000"]', []),
+        ('server = "http://registry.test"', []),
+    ],
+)
+async def test_a_node_may_have_a_mirror_in_a_private_network_but_not_another_way_to_the_name(
+    tmp_path: Path, told: str, heard: list[str]
+) -> None:
+    network = Network(OK)
+    network.wire.address = ("10.1.2.3", 443)
+    (tmp_path / "registry.test").mkdir()
+    (tmp_path / "registry.test" / "hosts.toml").write_text(told)
+    client = RegistryClient(ClientSettings(hosts=HostsSettings((str(tmp_path),))), Credentials.anonymous())
+    client._transport = Transport(PoolTransport(Proxies(), client._trust, network, peers=client._peers))
+    named = Reference.parse("registry.test/team/model:7b")
+    async with client:
+        repository = client.repository(named, must_be_public=True)
+        if heard:
+            assert (await repository.resolve(named)).data == b"hello"
+            assert [host for host, _ in network.called] == heard
+        else:
+            with pytest.raises(Unreachable, match=r"an artifact refers to registry\.test"):
+                await repository.resolve(named)
+            assert network.wire.written == b""
 
 
 @pytest.mark.parametrize("proxy", ["socks5://me:secret@proxy.test", "http://me:secret@proxy.test:port", "http://me:secret@"])

@@ -148,4 +148,4 @@ async def test_a_renewal_that_fails_or_is_cancelled_holds_nobody_up(
         nursery.start_soon(reader)
         await trio.testing.wait_all_tasks_blocked()
     assert got == [True] * 2
-    assert not repository._addresses._renewals
+    assert not repository._endpoints.registry.blobs._addresses._renewals

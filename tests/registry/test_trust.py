@@ -122,8 +122,8 @@ def test_a_directory_is_about_its_host_and_port_only(tmp_path: Path) -> None:
     trust = Trust(TlsSettings(directories=(str(tmp_path / "certs.d"),)))
 
     def found(authority: str) -> str:
-        directory = trust.directory(Origin.of("https", authority))
-        return directory.name if directory else ""
+        directory = trust.about(Origin.of("https", authority))
+        return directory.name if isinstance(directory, Path) else ""
 
     asked_for = ("registry.test", "registry.test:443", "registry.test:5000", "registry.test:5001", "storage.registry.test")
     assert [found(authority) for authority in asked_for] == ["registry.test", "registry.test", "registry.test:5000", "", ""]

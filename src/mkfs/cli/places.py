@@ -60,6 +60,24 @@ def certificate_directories(environment: Mapping[str, str]) -> tuple[Path, ...]:
     return (config / "containers/certs.d", Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 
 
+def hosts_directories() -> tuple[Path, ...]:
+    """Where containerd is told of mirrors: a directory for each registry, with a `hosts.toml`."""
+    return (Path("/etc/containerd/certs.d"),)
+
+
+def registries_conf(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where podman is told of mirrors, the last counts: one main file, then what is dropped beside it
+    (containers-registries.conf(5)).
+    """
+    named = environment.get("CONTAINERS_REGISTRIES_CONF")
+    if named:
+        return (Path(named),)
+    own = Path(environment.get("XDG_CONFIG_HOME") or _home() / ".config", "containers")
+    places = (Path("/etc/containers"), own)
+    main = [path for place in reversed(places) if (path := place / "registries.conf").is_file()]
+    return (*main[:1], *(path for place in places for path in sorted((place / "registries.conf.d").glob("*.conf"))))
+
+
 def _home() -> Path:
     try:
         return Path.home()

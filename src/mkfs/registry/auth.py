@@ -65,7 +65,7 @@ class Authority:
         registry: str,
         repository: str,
         origin: Origin,
-        plain_http: bool | None,
+        plain_http: bool,
         credentials: Credentials,
         tokens: Tokens,
         actions: str = "pull",
@@ -73,7 +73,7 @@ class Authority:
         self.registry, self.repository, self.origin = registry, repository, origin
         self._scope = f"repository:{repository}:{actions}"
         self._credentials, self._tokens = credentials, tokens
-        self._private = origin.scheme == "https" or bool(plain_http)
+        self._private = origin.scheme == "https" or plain_http
         self._way: Access | str = ""  # what the registry wants: a token for this access, "basic", or "" while it never asked
 
     async def present(self) -> Showing:

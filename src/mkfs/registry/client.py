@@ -8,12 +8,15 @@ import httpx2
 
 from mkfs.oci.reference import Reference
 from mkfs.registry.auth import Authority
+from mkfs.registry.blobs import Blobs
 from mkfs.registry.credentials import Credentials
+from mkfs.registry.endpoints import Endpoint, Endpoints
 from mkfs.registry.exchange import Exchange
 from mkfs.registry.hosts import origin_of
 from mkfs.registry.peers import Peers
 from mkfs.registry.pool import PoolTransport
 from mkfs.registry.repository import Repository
+from mkfs.registry.routes import Route, Routes
 from mkfs.registry.settings import UNVERIFIED, ClientSettings
 from mkfs.registry.tokens import Tokens
 from mkfs.registry.transport import ClientStatistics, Transport
@@ -32,35 +35,50 @@ class RegistryClient:
     def __init__(
         self, settings: ClientSettings, credentials: Credentials, *, inner: httpx2.AsyncBaseTransport | None = None
     ) -> None:
-        self._settings, self._credentials = settings, credentials
-        self._peers = Peers()
-        self._transport = Transport(inner or PoolTransport(settings.proxies, Trust(settings.tls), peers=self._peers))
+        self._credentials = credentials
+        self._routes = Routes(settings.hosts, plain_http=settings.plain_http)
+        self._trust, self._peers = Trust(settings.tls), Peers()
+        self._transport = Transport(inner or PoolTransport(settings.proxies, self._trust, peers=self._peers))
         self._tokens = Tokens(self._transport)
         if not settings.tls.verify:
             _log.warning(UNVERIFIED)
 
     def repository(self, reference: Reference, must_be_public: bool = False) -> Repository:  # noqa: FBT001, FBT002 - see Elsewhere
-        """The repository that `reference` names. Nothing is asked yet. Raises `UsageError` where its host makes no sense.
+        """The repository that `reference` names. Nothing is asked yet; what the node says of its hosts is read, blocking.
 
-        `must_be_public`: from now on no connection is made to that host and port where its name leads into a private network.
-        Through a proxy, which looks names up itself, that cannot be seen.
+        `must_be_public`: from now on no connection is made to the host named there where its name leads into a private network.
+        Through a proxy, which looks names up itself, that cannot be seen. Hosts of other names, mirrors, are the node's own word.
+
+        Raises `UsageError` where a host or one of those files makes no sense, or the registry is blocked.
         """
-        reading, pushing = (self._exchange(reference, actions) for actions in ("pull", "pull,push"))
+        routes = self._routes.of(reference.registry, reference.repository)
         if must_be_public:
-            self._peers.must_be_public(reading.origin)
-        return Repository(reading, pushing)
+            named = origin_of(reference.registry, plain_http=False)
+            for route in routes:
+                if route.origin.host == named.host:
+                    self._peers.must_be_public(route.origin)
+        *mirrors, own = routes
+        endpoints = [self._endpoint(route, is_mirror=True) for route in mirrors]
+        endpoints.append(self._endpoint(own, is_mirror=False))
+        pushing = Exchange(self._transport, self._authority(own, "pull,push"), own)
+        return Repository(reference, Endpoints(endpoints, self._transport.passed_over), pushing)
 
-    def _exchange(self, reference: Reference, actions: str) -> Exchange:
-        authority = Authority(
-            registry=reference.registry,
-            repository=reference.repository,
-            origin=origin_of(reference.registry, plain_http=self._settings.plain_http),
-            plain_http=self._settings.plain_http,
+    def _endpoint(self, route: Route, *, is_mirror: bool) -> Endpoint:
+        if route.tls is not None:
+            self._trust.tell(route.origin, route.tls)
+        exchange = Exchange(self._transport, self._authority(route, "pull"), route, patient=not is_mirror)
+        return Endpoint(exchange, Blobs(exchange), is_mirror, tags=route.tags, digests=route.digests)
+
+    def _authority(self, route: Route, actions: str) -> Authority:
+        return Authority(
+            registry=route.registry,
+            repository=route.repository,
+            origin=route.origin,
+            plain_http=route.plain_http,
             credentials=self._credentials,
             tokens=self._tokens,
             actions=actions,
         )
-        return Exchange(self._transport, authority)
 
     def statistics(self) -> ClientStatistics:
         """A snapshot of what was sent and received so far."""

@@ -7,16 +7,18 @@ slot while holding one.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
 from typing import Final, TypeVar, final
+from urllib.parse import quote
 
 from mkfs.errors import Unreachable
 from mkfs.oci.challenge import Challenge, parse_challenges
 from mkfs.registry.auth import TRIES, Authority, Refusal
 from mkfs.registry.hopeless import Hopeless
 from mkfs.registry.hosts import check_redirect
-from mkfs.registry.retries import persist
+from mkfs.registry.retries import ANSWER_SECONDS, MIRROR_ANSWER_SECONDS, persist
+from mkfs.registry.routes import Route
 from mkfs.registry.transport import Answer, Content, Transport
 from mkfs.registry.urls import Url
 
@@ -42,20 +44,23 @@ _REFUSALS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 class Exchange:
     """Requests for one repository, reading it or writing to it. Any number may run at once.
 
-    `registry` and `repository` are the names in references, `origin` is where the registry speaks the protocol.
+    Not `patient`: what fails is not tried again, and an answer is waited for only `MIRROR_ANSWER_SECONDS`, as there is somebody
+    else to ask.
     """
 
-    def __init__(self, transport: Transport, authority: Authority) -> None:
-        self._transport, self._authority = transport, authority
-        self.registry, self.repository, self.origin = authority.registry, authority.repository, authority.origin
+    def __init__(self, transport: Transport, authority: Authority, route: Route, *, patient: bool = True) -> None:
+        self._transport, self._authority, self._route, self._patient = transport, authority, route, patient
+        self.registry, self.repository, self.origin = route.registry, route.repository, route.origin
 
     def url(self, kind: str, name: str, query: str = "") -> Url:
         """The address of a manifest, blob, list or upload of the repository. `name` and `query` are sent as they are."""
-        return Url(self.origin, f"/v2/{self.repository}/{kind}/{name}{'?' if query else ''}{query}")
+        namespace = f"ns={quote(self._route.namespace, safe='')}" if self._route.namespace else ""
+        query = "&".join(part for part in (query, namespace) if part)
+        return Url(self.origin, f"{self._route.root}/{self.repository}/{kind}/{name}{'?' if query else ''}{query}")
 
     async def persist(self, work: Callable[[], Awaitable[T]]) -> T:
         """See `retries.persist`."""
-        return await persist(work, self._transport.retried)
+        return await (persist(work, self._transport.retried) if self._patient else work())
 
     @asynccontextmanager
     async def ask(
@@ -75,8 +80,8 @@ class Exchange:
         """
         for _ in range(HOPS + 1):
             known = url.origin == self.origin
-            opened = (self._as_known if known else self._transport.ask)(url, headers, method=method, content=content)
-            async with opened as answer:
+            opened = self._as_known if known else self._ask
+            async with opened(url, headers, method=method, content=content) as answer:
                 if answer.status not in _REDIRECTS:
                     yield answer
                     return
@@ -100,7 +105,8 @@ class Exchange:
         showing = await self._authority.present()
         for tried in range(TRIES):
             shown = {"Authorization": showing.header} if showing.header else {}
-            async with self._transport.ask(url, {**headers, **shown}, method=method, content=content) as answer:
+            merged = {**dict(self._route.headers), **headers, **shown}
+            async with self._ask(url, merged, method=method, content=content) as answer:
                 # ECR Public answers 400 to a token that is too old; where a fresh one gets the same, it means what it says.
                 too_old = answer.status == HTTPStatus.BAD_REQUEST and showing.is_token and tried == 0
                 if answer.status not in _REFUSALS and not too_old:
@@ -116,9 +122,15 @@ class Exchange:
 
     async def _asked_at_the_door(self) -> tuple[Challenge, ...]:
         """What the API's root asks for: where GCR tells what it does not tell with its refusals."""
-        async with self._transport.ask(Url(self.origin, "/v2/"), {}) as answer:
+        async with self._ask(Url(self.origin, f"{self._route.root}/"), {}) as answer:
             await answer.explanation()  # for the connection's sake
         return parse_challenges(answer.header_values("WWW-Authenticate"))
+
+    def _ask(
+        self, url: Url, headers: Mapping[str, str], *, method: str = "GET", content: bytes | Content = b""
+    ) -> AbstractAsyncContextManager[Answer]:
+        seconds = ANSWER_SECONDS if self._patient else MIRROR_ANSWER_SECONDS
+        return self._transport.ask(url, headers, method=method, content=content, answer_seconds=seconds)
 
 
 def _target(answer: Answer) -> Url:

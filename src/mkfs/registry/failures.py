@@ -18,7 +18,7 @@ import trio
 
 from mkfs.errors import Unreachable
 from mkfs.registry.hopeless import Hopeless
-from mkfs.registry.retries import ANSWER_SECONDS, CONNECT_SECONDS, STALL_SECONDS
+from mkfs.registry.retries import CONNECT_SECONDS
 from mkfs.registry.urls import Origin
 
 # Everything a transport may raise. `OSError` also covers `ssl.SSLError` and what sockets raise outside of the library's own care.
@@ -50,13 +50,15 @@ _LOCAL: Final = (httpx2.LocalProtocolError, httpcore2.LocalProtocolError, h11.Lo
 _PROXY: Final = (httpx2.ProxyError, httpcore2.ProxyError)
 
 
-def unreachable(error: Exception, origin: Origin, *, answered: bool) -> Unreachable:
-    """The error for a person. `answered`: the head of an answer had come, so what broke is its body."""
+def unreachable(error: Exception, origin: Origin, *, seconds: float, answered: bool = False) -> Unreachable:
+    """The error for a person. `answered`: the head of an answer had come, so what broke is its body. `seconds` is how long
+    nothing came, where that is the error.
+    """
     host = origin.authority
     if isinstance(error, _CONNECTS):
         return Unreachable(f"no connection within {CONNECT_SECONDS:.0f} s", host, _START_HINT)
     if isinstance(error, _TIMEOUTS):
-        return Unreachable(f"no byte for {STALL_SECONDS if answered else ANSWER_SECONDS:.0f} s", host, _START_HINT)
+        return Unreachable(f"no byte for {seconds:.0f} s", host, _START_HINT)
     if isinstance(error, _LOCAL):
         return Hopeless("the request cannot be sent", host)
     if isinstance(error, _PROXY):

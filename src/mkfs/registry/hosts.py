@@ -41,12 +41,12 @@ def origin_of(registry: str, *, plain_http: bool | None) -> Origin:
 
 
 def names_of(origin: Origin) -> tuple[str, ...]:
-    """How files and directories about a host may call it: with its port, where that goes without saying also without, and Docker
-    Hub as in references.
+    """How files and directories about a host may call it: with its port, where that goes without saying also without, Docker Hub as
+    in references, and in containerd's way, which does without a colon.
     """
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     hub = (DOCKER_HUB,) if origin.host == _DOCKER_HUB_HOST else ()
-    return tuple(dict.fromkeys((origin.authority, f"{host}:{origin.port}", *hub)))
+    return tuple(dict.fromkeys((origin.authority, f"{host}:{origin.port}", f"{host}_{origin.port}_", *hub)))
 
 
 def check_parent(child: str | None, parent: str, allowed: frozenset[str]) -> bool:

@@ -54,7 +54,8 @@ class Lane:
         Raises `OSError` and the exceptions of h11 and httpcore2.
         """
         origin = Origin.of(request.url.scheme, request.url.netloc.decode("ascii"))
-        wire = self._take_idle(origin) or await self._connect(origin)
+        context = self._context(origin) if origin.scheme == "https" else None
+        wire = self._take_idle(origin, context) or await Wire.connect(origin, context, self._peers)
         try:
             http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_LIMIT_BYTES)
             await wire.send(_written(http, request))
@@ -65,18 +66,18 @@ class Lane:
         body = LaneBody(wire, http, head, self._threads, self._give_back)
         return httpx2.Response(head.status_code, headers=head.headers.raw_items(), stream=body)
 
-    async def _connect(self, origin: Origin) -> Wire:
-        return await Wire.connect(origin, self._context(origin) if origin.scheme == "https" else None, self._peers)
-
-    def _take_idle(self, origin: Origin) -> Wire | None:
-        """A connection to `origin` that may be used; what is too old, or was closed over there, is closed on the way."""
+    def _take_idle(self, origin: Origin, context: ssl.SSLContext | None) -> Wire | None:
+        """A connection to `origin` that may be used; what is too old, was closed over there, or believed somebody else is closed on
+        the way.
+        """
         oldest = monotonic() - self._idle_seconds
         found: Wire | None = None
         kept: list[tuple[float, Wire]] = []
         for since, wire in reversed(self._idle):
-            if since < oldest or not wire.is_quiet:
+            known = wire.origin == origin
+            if since < oldest or not wire.is_quiet or (known and wire.context is not context):
                 wire.close()
-            elif found is None and wire.origin == origin:
+            elif found is None and known:
                 found = wire
             else:
                 kept.append((since, wire))

@@ -25,7 +25,7 @@ from mkfs.registry.hopeless import Hopeless
 from mkfs.registry.lane import Lane
 from mkfs.registry.peers import Peers
 from mkfs.registry.proxies import Proxies
-from mkfs.registry.trust import Trust
+from mkfs.registry.trust import HostTls, Trust
 from mkfs.registry.urls import Origin
 from mkfs.units import MIB
 
@@ -129,7 +129,7 @@ class PoolTransport(httpx2.AsyncBaseTransport):
         if backend is None:
             self._lane = Lane(self._tls, peers, limit=CONNECTIONS, idle_seconds=IDLE_SECONDS)
         # By scheme, proxy and what says whom TLS believes.
-        self._pools: dict[tuple[str, str, Path | None], httpcore2.AsyncConnectionPool] = {}
+        self._pools: dict[tuple[str, str, Path | HostTls | None], httpcore2.AsyncConnectionPool] = {}
         logging.getLogger("httpcore2").setLevel(logging.WARNING)  # below, it logs headers: tokens and signed addresses
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -160,8 +160,8 @@ class PoolTransport(httpx2.AsyncBaseTransport):
             self._lane.close()
 
     def _pool(self, origin: Origin, proxy: str) -> httpcore2.AsyncConnectionPool:
-        directory = self._trust.directory(origin) if origin.scheme == "https" else None
-        key = (origin.scheme, proxy, directory)
+        about = self._trust.about(origin) if origin.scheme == "https" else None
+        key = (origin.scheme, proxy, about)
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = self._new_pool(*key)
@@ -169,12 +169,12 @@ class PoolTransport(httpx2.AsyncBaseTransport):
 
     def _tls(self, origin: Origin) -> ssl.SSLContext:
         """For a connection of the lane. Loading the certificates takes some 20 ms, which plain HTTP need not pay."""
-        context = self._trust.context(self._trust.directory(origin))
+        context = self._trust.context(self._trust.about(origin))
         context.set_alpn_protocols(["http/1.1"])
         return context
 
-    def _new_pool(self, scheme: str, proxy: str, directory: Path | None) -> httpcore2.AsyncConnectionPool:
-        context = self._trust.context(directory) if scheme == "https" else None
+    def _new_pool(self, scheme: str, proxy: str, about: Path | HostTls | None) -> httpcore2.AsyncConnectionPool:
+        context = self._trust.context(about) if scheme == "https" else None
         if not proxy:
             return httpcore2.AsyncConnectionPool(
                 ssl_context=context,

@@ -1,33 +1,27 @@
 """One repository of one registry: its tags resolved, its documents proven, its blobs read by range.
 
 What `resolve` and `read_blob` hand out matched a digest. What `open_range` hands out is unproven; whoever reads it proves it.
-
-Where a blob is kept elsewhere (a signed address at a storage host), that address is remembered and asked directly, until the
-storage refuses it or a transfer from it breaks (`addresses`).
 """
 
 import io
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from http import HTTPStatus
+from contextlib import AbstractAsyncContextManager
 from typing import BinaryIO, Final, final
 
 import trio
 
-from mkfs.errors import BadDocument, Mismatch, NotAuthorised, Unreachable
+from mkfs.errors import BadDocument, Mismatch, NotFound
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.oci.reference import Reference
 from mkfs.proof.proven import Proven, prove
 from mkfs.ranges import ByteRange
-from mkfs.registry.addresses import Addresses
+from mkfs.registry.blobs import Body
+from mkfs.registry.endpoints import Endpoint, Endpoints
 from mkfs.registry.exchange import Exchange
 from mkfs.registry.manifests import DAMAGED_HINT, ResolvedManifest, read_manifest
 from mkfs.registry.pushes import Pushes
 from mkfs.registry.referrers import Referrers
-from mkfs.registry.replies import delivered, refusal
-from mkfs.registry.transport import Answer
 from mkfs.units import MIB
 
 _log: Final = logging.getLogger(__name__)
@@ -35,24 +29,18 @@ _log: Final = logging.getLogger(__name__)
 DOCUMENT_LIMIT_BYTES: Final = 16 * MIB  # of what is read whole into memory: all the small layers of a kit have no more together
 _HASHED_AT_ONCE_BYTES: Final = MIB  # some ms of hashing; more of it goes to a thread, as others wait for the loop
 
-_CONTENT: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
-# What storage hosts say to a signed address that is too old: S3 403, R2 400 and 403, Azure 403, others 401.
-_EXPIRED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-
 
 @final
 class Repository:
     """Implements `registry.ranges.RangeReader`. Made by `RegistryClient.repository`; lives as long as its client.
 
-    `reading` and `pushing` are its two ways to the registry: who only reads never asks for more.
+    Reads go to `endpoints`, mirrors first. `pushing` is another way to the registry: who only reads never asks for more.
     """
 
-    def __init__(self, reading: Exchange, pushing: Exchange) -> None:
-        self.registry, self.name = reading.registry, reading.repository
-        self._exchange, self._origin = reading, reading.origin
-        self._referrers = Referrers(reading)
+    def __init__(self, reference: Reference, endpoints: Endpoints, pushing: Exchange) -> None:
+        self.registry, self.name = reference.registry, reference.repository
+        self._endpoints = endpoints
         self._pushes = Pushes(pushing)
-        self._addresses = Addresses()
 
     async def resolve(self, reference: Reference) -> ResolvedManifest:
         """The manifest that `reference`, a name in this repository, names now: by its digest where it has one, else by its tag.
@@ -60,16 +48,25 @@ class Repository:
         Raises `NotFound`, `NotAuthorised`, `Unreachable` (at the latest after 30 s without an answer), `Mismatch` when the bytes
         are not what the reference or the registry itself says they are, `BadDocument` when they are too many.
         """
-        return await read_manifest(self._exchange, reference)
+        by_tag = reference.digest is None
+        return await self._endpoints.first(lambda each: read_manifest(each.exchange, reference), by_tag=by_tag)
 
     async def referrers(self, subject: Digest, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
         """The manifests that say they are about `subject`, of one artifact type or of all; () where there are none.
 
         At most a thousand descriptors with what the list says of them, annotations included: **unproven**. `resolve` each by its
-        digest, and look at its own `subject`. Raises `NotAuthorised`, `Unreachable`, `Mismatch` and `BadDocument` for a list that
-        makes no sense.
+        digest, and look at its own `subject`. A mirror that knows none is not believed; the registry itself is asked.
+
+        Raises `NotAuthorised`, `Unreachable`, `Mismatch` and `BadDocument` for a list that makes no sense.
         """
-        return await self._referrers.of(subject, artifact_type)
+
+        async def work(endpoint: Endpoint) -> tuple[Descriptor, ...]:
+            found = await Referrers(endpoint.exchange).of(subject, artifact_type)
+            if not found and endpoint.is_mirror:
+                raise NotFound(f"no referrers of {subject}", endpoint.exchange.origin.authority)
+            return found
+
+        return await self._endpoints.first(work, by_tag=True)
 
     async def push_blob(self, blob: Descriptor, content: bytes | BinaryIO) -> None:
         """Sends `content`, unless the repository has it. A file is read in a thread, from its beginning, some at a time, and must
@@ -105,136 +102,40 @@ class Repository:
         try:
             return await self._read_proven(blob, fresh=False)
         except Mismatch:
-            _log.info("%s: a document came wrong; asking past caches", self._origin.authority)
+            _log.info("%s: a document came wrong; asking past caches", self.registry)
         try:
             return await self._read_proven(blob, fresh=True)
         except Mismatch as error:
-            raise Mismatch(error.what, f"{self._origin.authority}/{self.name}, {blob.media_type}", DAMAGED_HINT) from error
+            raise Mismatch(error.what, f"{self.registry}/{self.name}, {blob.media_type}", DAMAGED_HINT) from error
 
     async def head_blob(self, blob: Descriptor) -> None:
-        """Returns if this repository has `blob`, and would let us read it.
+        """Returns if this repository has `blob`, and would let us read it; no byte of it is read where a HEAD says so.
 
-        Where a HEAD does not say so (storage signed for GET only, a server that knows no HEAD, a pull-through cache that answers it
-        with 404 until the first GET), a GET of one byte does. Raises
-        `NotFound`, `NotAuthorised`, `Unreachable`, `Mismatch` for a descriptor of no bytes that should be some.
+        Raises `NotFound`, `NotAuthorised`, `Unreachable`, `Mismatch` for a descriptor of no bytes that should be some.
         """
         if blob.data is not None or not blob.size_bytes:
             prove(blob, blob.data or b"")  # whoever wrote the descriptor has the bytes
             return
+        await self._endpoints.first(lambda each: each.blobs.check(blob))
 
-        async def work() -> None:
-            url = self._exchange.url("blobs", str(blob.digest))
-            with suppress(NotAuthorised):  # Artifactory says so to HEAD alone
-                async with self._exchange.ask(url, {}, method="HEAD") as answer:
-                    if answer.status == HTTPStatus.OK and answer.header("Content-Length") == str(blob.size_bytes):
-                        return
-            async with self.open_range(blob, ByteRange(0, 1)):
-                return
-
-        await self._exchange.persist(work)
-
-    @asynccontextmanager
-    async def open_range(self, blob: Descriptor, wanted: ByteRange, *, fresh: bool = False) -> AsyncGenerator["Body", None]:
-        """See `registry.ranges.RangeReader`. Raises `ValueError` for a range that is empty or not within the blob."""
-        whole = ByteRange(0, blob.size_bytes)
-        if not wanted.length or not whole.covers(wanted):
-            raise ValueError(f"{wanted} is no range to ask for in {whole}")
-        headers = {} if wanted == whole else {"Range": f"bytes={wanted.start}-{wanted.stop - 1}"}
-        if fresh:
-            headers["Cache-Control"] = "no-cache"
-            self._addresses.drop(blob.digest)
-        try:
-            known = self._addresses.get(blob.digest)
-            if known is None:
-                async with self._exchange.ask(self._exchange.url("blobs", str(blob.digest)), headers) as answer:
-                    body = await self._body(answer, blob, wanted)
-                    yield body
-                    await body.finish()
-                return
-            async with self._exchange.ask(known, headers) as answer:
-                if answer.status not in _EXPIRED:
-                    body = await self._body(answer, blob, wanted)
-                    yield body
-                    await body.finish()
-                    return
-                await answer.explanation()  # for the connection's sake
-            async with self._addresses.renewal(blob.digest) as (renewed, answered):
-                url = renewed or self._exchange.url("blobs", str(blob.digest))
-                async with self._exchange.ask(url, headers) as answer:
-                    body = await self._body(answer, blob, wanted)
-                    answered()
-                    yield body
-                    await body.finish()
-        except Unreachable:
-            self._addresses.drop(blob.digest)
-            raise
-
-    async def _body(self, answer: Answer, blob: Descriptor, wanted: ByteRange) -> "Body":
-        host = answer.url.origin.authority
-        elsewhere = answer.url.origin != self._origin
-        if answer.status in _CONTENT:
-            body = Body(answer, delivered(answer, blob, wanted, host))
-            if elsewhere:
-                self._addresses.keep(blob.digest, answer.url)
-            return body
-        said = await answer.explanation()
-        if elsewhere and answer.status in _EXPIRED:  # fresh from the registry, so no matter of credentials
-            raise Unreachable(f"the storage host refuses the address the registry gave (status {answer.status})", host)
-        raise refusal(answer, "" if elsewhere else said, f"{self.name}, blob {blob.digest}", host)
+    def open_range(self, blob: Descriptor, wanted: ByteRange, *, fresh: bool = False) -> AbstractAsyncContextManager[Body]:
+        """See `registry.ranges.RangeReader`. Entering raises `ValueError` for a range that is empty or not within the blob."""
+        return self._endpoints.open_range(blob, wanted, fresh=fresh)
 
     async def _read_proven(self, blob: Descriptor, *, fresh: bool) -> Proven:
-        async def work() -> bytes:
-            # `BytesIO` hands out the bytes it holds; joining pieces would need room for them twice.
-            received = io.BytesIO()
-            async with self.open_range(blob, ByteRange(0, blob.size_bytes), fresh=fresh) as body:
-                async for piece in body:
-                    received.write(piece)
-            return received.getvalue()
+        async def work(endpoint: Endpoint) -> Proven:
+            data = await endpoint.exchange.persist(lambda: _whole(endpoint, blob, fresh=fresh))
+            if len(data) < _HASHED_AT_ONCE_BYTES:
+                return prove(blob, data)
+            return await trio.to_thread.run_sync(prove, blob, data)
 
-        data = await self._exchange.persist(work)
-        if len(data) < _HASHED_AT_ONCE_BYTES:
-            return prove(blob, data)
-        return await trio.to_thread.run_sync(prove, blob, data)
+        return await self._endpoints.first(work, fresh=fresh)
 
 
-@final
-class Body:
-    """A `registry.ranges.BlobStream`: exactly `range.length` bytes, or an error."""
-
-    def __init__(self, answer: Answer, promised: ByteRange) -> None:
-        self.range = promised
-        self.host = answer.url.origin.authority
-        self._answer = answer
-        self._left = promised.length
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """The next bytes. Raises `Unreachable` when the body is cut, stalls, or is longer than promised."""
-        try:
-            piece = await anext(self._answer)
-        except StopAsyncIteration:
-            if self._left:
-                raise Unreachable(f"the body ended {self._left} bytes early (expected {self.range.length})", self.host) from None
-            raise
-        self._count(len(piece))
-        return piece
-
-    async def receive_into(self, target: memoryview) -> int:
-        """See `registry.ranges.BlobStream`."""
-        count = await self._answer.receive_into(target)
-        if not count and self._left:
-            raise Unreachable(f"the body ended {self._left} bytes early (expected {self.range.length})", self.host)
-        self._count(count)
-        return count
-
-    async def finish(self) -> None:
-        """Receives the end, if all bytes have come: only then can the connection serve the next request. Raises `Unreachable`."""
-        if not self._left:
-            self._count(await self._answer.receive_into(memoryview(bytearray(1))))
-
-    def _count(self, received_bytes: int) -> None:
-        self._left -= received_bytes
-        if self._left < 0:
-            raise Unreachable(f"the body is longer than promised (expected {self.range.length} bytes)", self.host)
+async def _whole(endpoint: Endpoint, blob: Descriptor, *, fresh: bool) -> bytes:
+    # `BytesIO` hands out the bytes it holds; joining pieces would need room for them twice.
+    received = io.BytesIO()
+    async with endpoint.blobs.open_range(blob, ByteRange(0, blob.size_bytes), fresh=fresh) as body:
+        async for piece in body:
+            received.write(piece)
+    return received.getvalue()

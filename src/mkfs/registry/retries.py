@@ -26,6 +26,7 @@ JITTER: Final = 0.5
 CONNECT_SECONDS: Final = 10.0  # to a socket, and again to a finished TLS handshake
 STALL_SECONDS: Final = 30.0  # without a byte within an answer (design, section 7)
 ANSWER_SECONDS: Final = 25.0  # until an answer begins: with the start of the command still within a person's `DEADLINE_SECONDS`
+MIRROR_ANSWER_SECONDS: Final = 10.0  # the same where there is another host to ask
 DEADLINE_SECONDS: Final = 30.0  # what a person waits for a registry that is not there
 
 

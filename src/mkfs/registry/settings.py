@@ -25,6 +25,17 @@ class TlsSettings:
 
 @final
 @dataclass(frozen=True, slots=True)
+class HostsSettings:
+    """Who is asked instead of a registry; see `registry.routes`. `directories` hold a directory with a `hosts.toml` for each
+    registry; the files of `registries_conf` all exist, and the last one counts.
+    """
+
+    directories: tuple[str, ...] = ()
+    registries_conf: tuple[str, ...] = ()
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class ClientSettings:
     """All of it. `plain_http`: HTTP to every registry, credentials included; False: TLS also on this machine; None: see
     `hosts.origin_of`. Logins are looked for in `credential_files`, in order.
@@ -33,4 +44,5 @@ class ClientSettings:
     plain_http: bool | None = None
     credential_files: tuple[str, ...] = ()
     tls: TlsSettings = field(default_factory=TlsSettings)
+    hosts: HostsSettings = field(default_factory=HostsSettings)
     proxies: Proxies = field(default_factory=Proxies)

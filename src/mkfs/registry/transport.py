@@ -63,6 +63,7 @@ class ClientStatistics:
     received_bytes: int  # of bodies
     retries: int  # of small requests, after a failure
     redirects: int  # followed
+    passed_over: int  # mirrors that had not what was asked for, or failed
     answers: int  # open now, each with a slot
 
 
@@ -100,7 +101,7 @@ class Answer:
             with trio.fail_after(STALL_SECONDS):
                 piece = await anext(self._body)
         except TRANSPORT_ERRORS as error:
-            raise unreachable(error, self.url.origin, answered=True) from error
+            raise unreachable(error, self.url.origin, seconds=STALL_SECONDS, answered=True) from error
         self._counters.received(len(piece))
         return piece
 
@@ -116,7 +117,7 @@ class Answer:
             with trio.fail_after(STALL_SECONDS):
                 count = await stream.receive_into(target)
         except TRANSPORT_ERRORS as error:
-            raise unreachable(error, self.url.origin, answered=True) from error
+            raise unreachable(error, self.url.origin, seconds=STALL_SECONDS, answered=True) from error
         self._counters.received(count)
         return count
 
@@ -161,26 +162,32 @@ class Transport:
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self._inner = inner
         self._slots = trio.Semaphore(CONNECTIONS)
-        self._requests = self._received_bytes = self._retries = self._redirects = 0
+        self._requests = self._received_bytes = self._retries = self._redirects = self._passed_over = 0
 
     @asynccontextmanager
     async def ask(
-        self, url: Url, headers: Mapping[str, str], *, method: str = "GET", content: bytes | Content = b""
+        self,
+        url: Url,
+        headers: Mapping[str, str],
+        *,
+        method: str = "GET",
+        content: bytes | Content = b"",
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> AsyncGenerator[Answer, None]:
         """Sends one request, waiting for a slot first, and gives its answer.
 
-        Raises `Unreachable`: no connection within `CONNECT_SECONDS`, no answer within `ANSWER_SECONDS` after the last piece of
+        Raises `Unreachable`: no connection within `CONNECT_SECONDS`, no answer within `answer_seconds` after the last piece of
         `content` was taken, or what else goes wrong.
         """
         origin = url.origin
         async with self._slots:
             self._requests += 1
             try:
-                with trio.fail_after(ANSWER_SECONDS) as patience:
+                with trio.fail_after(answer_seconds) as patience:
                     request = _request(method, url, headers, content, patience)
                     response = await self._inner.handle_async_request(request)
             except TRANSPORT_ERRORS as error:
-                raise unreachable(error, origin, answered=False) from error
+                raise unreachable(error, origin, seconds=answer_seconds) from error
             answer = Answer(url, response, self, headers.get("Authorization", ""))
             try:
                 yield answer
@@ -199,10 +206,21 @@ class Transport:
         """A redirect is followed."""
         self._redirects += 1
 
+    def passed_over(self) -> None:
+        """A mirror did not have what was asked for, or failed."""
+        self._passed_over += 1
+
     def statistics(self) -> ClientStatistics:
         """A snapshot; cheap enough for every poll."""
         answers = CONNECTIONS - self._slots.value
-        return ClientStatistics(self._requests, self._received_bytes, self._retries, self._redirects, answers)
+        return ClientStatistics(
+            requests=self._requests,
+            received_bytes=self._received_bytes,
+            retries=self._retries,
+            redirects=self._redirects,
+            passed_over=self._passed_over,
+            answers=answers,
+        )
 
     async def aclose(self) -> None:
         """Closes every connection."""

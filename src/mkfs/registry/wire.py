@@ -37,9 +37,9 @@ _NOTHING_NOW: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteEr
 class Wire:
     """A connection, by one task at a time. `close` it on every way out."""
 
-    def __init__(self, origin: Origin, connected: socket.socket) -> None:
+    def __init__(self, origin: Origin, context: ssl.SSLContext | None, connected: socket.socket) -> None:
         """`connected` is non-blocking, and this object's from now on."""
-        self.origin = origin
+        self.origin, self.context = origin, context
         self._socket = connected
         self._poll = select.poll()
         self._poll.register(connected, select.POLLIN)
@@ -64,7 +64,7 @@ class Wire:
         except BaseException:
             connected.close()
             raise
-        return cls(origin, connected)
+        return cls(origin, context, connected)
 
     async def send(self, data: bytes) -> None:
         """Sends all of `data`. Raises `OSError`."""
