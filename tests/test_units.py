@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mkfs.errors import UsageError
-from mkfs.units import GIB, KIB, MIB, TIB, format_duration, format_size, parse_duration, parse_size
+from mkfs.units import GIB, KIB, MIB, TIB, format_age, format_duration, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,21 @@ def test_durations_read_as_people_write_them(text: str, seconds: int) -> None:
 def test_what_is_no_duration_is_refused_with_an_example_of_one(text: str) -> None:
     with pytest.raises(UsageError, match=r"not a duration: .*expected a number and one of s, min, h, d"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "now"),
+        (59, "now"),
+        (60, "1 min"),
+        (3599, "59 min"),
+        (3600, "1 h"),
+        (47 * 3600, "47 h"),
+        (48 * 3600, "2 days"),
+        (729 * 86_400, "729 days"),
+        (730 * 86_400, "2 years"),
+    ],
+)
+def test_an_age_is_told_in_one_unit(seconds: float, text: str) -> None:
+    assert format_age(seconds) == text

@@ -53,3 +53,11 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def format_age(seconds: float) -> str:
+    """`seconds` for a person who compares: `now`, `5 min`, `3 h`, `12 days`, `3 years`. What lies ahead is `now`."""
+    for unit, length in (("years", 365 * 86_400), ("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length * (2 if length >= 86_400 else 1):
+            return f"{int(seconds // length)} {unit}"
+    return "now"

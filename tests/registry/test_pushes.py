@@ -216,12 +216,18 @@ async def test_a_slow_upload_is_waited_for_as_long_as_it_moves(registry: MemoryR
         ("POST", faults.Status(200), Unreachable, "status 200"),
         ("PUT", faults.Status(413), Unreachable, "too large for the registry, or for a proxy before it"),
         ("PUT", faults.Status(400), Unreachable, "does not answer for an upload .*status 400"),
-        ("PUT", faults.Status(429, {"Retry-After": "7"}), Unreachable, "too many requests, again after 7 s"),
+        ("PUT", faults.Status(429, {"Retry-After": "70"}), Unreachable, "too many requests, again after 70 s"),
         ("PUT", faults.Status(202), Unreachable, "status 202"),
     ],
 )
 async def test_a_registry_that_takes_nothing_says_why(
-    registry: MemoryRegistry, target: Repository, method: str, answer: faults.Action, error: type[MkfsError], words: str
+    registry: MemoryRegistry,
+    target: Repository,
+    autojump_clock: MockClock,
+    method: str,
+    answer: faults.Action,
+    error: type[MkfsError],
+    words: str,
 ) -> None:
     registry.faults.install(Fault(Match(method=method), answer))
     with pytest.raises(error, match=words) as caught:

@@ -167,7 +167,21 @@ async def test_a_list_without_end_is_left(registry: MemoryRegistry, repository: 
     assert requests(registry) == [("referrers", 200)] * referrers.PAGES_LIMIT
 
 
-@pytest.mark.logs("registry.test continues its list of referrers elsewhere: not followed")
+async def test_an_entry_that_is_listed_twice_counts_once(registry: MemoryRegistry, repository: Repository) -> None:
+    (attached,) = several(1)
+    attach(registry, attached, attached)
+    assert await repository.referrers(MANIFEST_DIGEST) == (attached.descriptor,)
+
+
+async def test_a_list_that_breaks_off_is_what_came_of_it(registry: MemoryRegistry, repository: Repository) -> None:
+    registry.referrers = ReferrersApi(page=1)
+    attach(registry, *several(2))
+    registry.faults.install(Fault(Match(path=LIST, nth=2), faults.Status(404)))
+    assert len(await repository.referrers(MANIFEST_DIGEST)) == 1
+    assert requests(registry) == [("referrers", 200), ("referrers", 404)]
+
+
+@pytest.mark.logs("registry.test continues its list elsewhere: not followed")
 @pytest.mark.parametrize("link", ["https://storage.test/v2/more", "http://registry.test/v2/more", "ftp://x", "https://a b/"])
 async def test_a_list_that_goes_on_elsewhere_is_not_followed(
     registry: MemoryRegistry, storage: MemoryRegistry, repository: Repository, link: str

@@ -116,7 +116,7 @@ async def test_a_registry_that_stumbles_is_asked_again(
     ("action", "words"),
     [
         (faults.Status(503, {"Retry-After": "120"}), "cannot answer for .*7b, again after 120 s .status 503 Service Unavailable"),
-        (faults.Status(429, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}), "too many requests, again after Wed, 21 Oct 2026"),
+        (faults.Status(429, {"Retry-After": "Wed, 21 Oct 2126 07:28:00 GMT"}), "too many requests, again after Wed, 21 Oct 2126"),
         (faults.Status(400), "does not answer for .*status 400 Bad Request"),
         (faults.Status(418), "does not answer for .*status 418"),
         (faults.Status(599), "cannot answer for .*status 599"),

@@ -16,6 +16,8 @@ _VERBS: Final = {
     "umount": ("mkfs.cli.umount", "Unmount a directory, and end its daemon."),
     "ls": ("mkfs.cli.ls", "List the files of an artifact."),
     "inspect": ("mkfs.cli.inspect", "Show an artifact's digest, format, properties and layers."),
+    "resolve": ("mkfs.cli.resolve", "Print the digest of an artifact."),
+    "tags": ("mkfs.cli.tags", "List a repository's tags, those of one artifact together."),
     "warmup": ("mkfs.cli.warmup", "Fetch an artifact into the cache, every byte proven."),
     "verify": ("mkfs.cli.verify", "Hash every byte of an artifact."),
     "index": ("mkfs.cli.index", "Make and push chunk indexes, so that first reads need not wait."),

@@ -70,6 +70,12 @@ def parse_min_free(text: str) -> MinFree:
     return MinFree(int(percent[1]) / 100, 0) if percent else MinFree(0.0, parse_size(text))
 
 
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="MKFS_CONFIG",
+    help="Config file. [default: ~/.config/mkfs/config.toml, else /etc/mkfs/config.toml]",
+)
 cache_dir_option = click.option(
     "--cache-dir",
     metavar="PATH",
@@ -164,12 +170,7 @@ def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
             registry_options,
             cache_dir_option,
             *cache_limit_options,
-            click.option(
-                "--config",
-                type=click.Path(path_type=Path, dir_okay=False),
-                envvar="MKFS_CONFIG",
-                help="Config file. [default: ~/.config/mkfs/config.toml, else /etc/mkfs/config.toml]",
-            ),
+            config_option,
             *_trust_options,
             verbosity_option,
         )

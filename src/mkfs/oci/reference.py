@@ -72,7 +72,7 @@ class Reference:
         name, at, digest_text = path.partition("@")
         repository, colon, tag = name.partition(":")
         _check_repository(repository, registry)
-        if colon and not _TAG.fullmatch(tag):
+        if colon and not is_tag(tag):
             grammar = "a tag has up to 128 letters, digits, '_', '.' and '-', and does not begin with '.' or '-'"
             hint = "name one tag" if "," in tag else grammar
             raise BadReference(f"not a tag: {_show(tag)}", hint=hint)
@@ -100,6 +100,11 @@ class Reference:
     def __str__(self) -> str:
         tag = "" if self.tag is None else f":{self.tag}"
         return f"{self.name}{tag}" if self.digest is None else f"{self.name}{tag}@{self.digest}"
+
+
+def is_tag(text: str) -> bool:
+    """Whether `text` may be a tag."""
+    return _TAG.fullmatch(text) is not None
 
 
 def _split_registry(text: str) -> tuple[str, str]:

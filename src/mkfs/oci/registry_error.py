@@ -29,10 +29,11 @@ def describe_error(body: bytes) -> str:
     if not isinstance(first, dict):
         return ""
     said = (first.get("code"), first.get("message"))
-    return _one_line(": ".join(part for part in said if isinstance(part, str) and part))
+    return one_line(": ".join(part for part in said if isinstance(part, str) and part))
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """A stranger's words, fit for a log: one printable line of at most 200 characters, without what could be secret."""
     printable = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     line = _CREDENTIAL.sub(r"\1 …", _SIGNED_URL.sub(r"\1…", printable))
     return line if len(line) <= _LINE_LIMIT else f"{line[: _LINE_LIMIT - 1]}…"

@@ -16,15 +16,14 @@ from urllib.parse import quote
 from mkfs.errors import BadDocument, Mismatch, NotAuthorised, NotFound
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
-from mkfs.oci.links import next_link
 from mkfs.oci.manifest import MANIFEST_LIMIT_BYTES, decode_manifest
 from mkfs.oci.media_types import OCI_INDEX
 from mkfs.oci.reference import Reference
 from mkfs.oci.referrers import artifact_type_of, decode_referrers, fallback_tag, is_vague
 from mkfs.registry.exchange import Exchange
 from mkfs.registry.manifests import read_manifest
+from mkfs.registry.pages import next_page
 from mkfs.registry.replies import refusal
-from mkfs.registry.transport import Answer
 from mkfs.registry.urls import Url
 
 _log: Final = logging.getLogger(__name__)
@@ -83,7 +82,7 @@ class Referrers:
                     media_type = answer.header("Content-Type").partition(";")[0].strip().lower()
                     if answer.status == HTTPStatus.OK and media_type == OCI_INDEX:
                         entries = decode_referrers(await answer.read(MANIFEST_LIMIT_BYTES), media_type)
-                        return entries, self._next(answer)
+                        return entries, next_page(answer)
                     said = await answer.explanation()
             except NotAuthorised:
                 return None  # some say so of paths they do not know; the tag will tell whether it is we who are refused
@@ -94,19 +93,6 @@ class Referrers:
             return None
 
         return await self._exchange.persist(work)
-
-    def _next(self, answer: Answer) -> Url | None:
-        link = next_link(answer.header_values("Link"))
-        if not link:
-            return None
-        try:
-            target = answer.url.join(link)
-        except ValueError:
-            target = None
-        if target is None or target.origin != answer.url.origin:
-            self._warn("continues its list of referrers elsewhere: not followed")
-            return None
-        return target
 
     async def _from_tag(self, subject: Digest) -> list[Descriptor]:
         reference = Reference(self._exchange.registry, self._exchange.repository, fallback_tag(subject))

@@ -1,11 +1,14 @@
-"""Which answers to believe, and what the others mean. Pure: status, headers and a few words in, a range or an error out.
+"""Which answers to believe, and what the others mean. Status, headers and a few words in, a range or an error out; pure but for the
+time of day, which a Retry-After may be about.
 
 A ranged GET is believed with 206 and one exact `Content-Range`, or with 200 when the body is the whole blob; a 200 is legal and
 common (caches that are cold), and must never be taken for the range. `Accept-Ranges` is never looked at: it lies in both
 directions. Sources: RFC 9110, 14 and 15; distribution-spec "Pulling blobs"; the quirks each check names.
 """
 
+import time
 from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -15,6 +18,8 @@ from mkfs.oci.descriptor import Descriptor
 from mkfs.ranges import ByteRange
 from mkfs.registry.hopeless import Hopeless
 
+# So long somebody waits for a host that said when it will be back; one that wants more is given up at once.
+LONGEST_WAIT_SECONDS: Final = 25.0
 _SHOWN: Final = 80  # characters of a header that makes no sense
 _STATUSES: Final = frozenset(HTTPStatus)
 
@@ -65,11 +70,13 @@ def refusal(head: Head, said: str, what: str, host: str) -> MkfsError:
         other = f", it holds {_show(holds)} bytes there" if holds.isdecimal() else ""
         return Unreachable(f"the registry has no such range of {what}{other}{about}", host)
     later = _retry_after(head)
+    waits = retry_after_seconds(head, time.time()) or 0.0  # seen to by `manners`
+    unreachable = Hopeless if waits > LONGEST_WAIT_SECONDS else Unreachable
     if status is HTTPStatus.TOO_MANY_REQUESTS:
-        return Hopeless(f"too many requests{later}{about}", host, "log in, or try again later")
+        return unreachable(f"too many requests{later}{about}", host, "log in, or try again later")
     if head.status < HTTPStatus.INTERNAL_SERVER_ERROR and status is not HTTPStatus.REQUEST_TIMEOUT:
         return Hopeless(f"the registry does not answer for {what}{about}", host)
-    return Unreachable(f"the registry cannot answer for {what}{later}{about}", host)
+    return unreachable(f"the registry cannot answer for {what}{later}{about}", host)
 
 
 def _partial(head: Head, blob: Descriptor, wanted: ByteRange, host: str) -> ByteRange:
@@ -98,6 +105,19 @@ def is_web_page(head: Head) -> bool:
     return any(value.strip().lower().startswith("text/html") for value in head.header_values("Content-Type"))
 
 
+def retry_after_seconds(head: Head, now: float) -> float | None:
+    """How long an answer asks to wait, from 0; None where it does not say. `now` is the wall clock, in seconds since the epoch; the
+    answer's own clock is believed instead where it shows it.
+    """
+    value = next(iter(head.header_values("Retry-After")), "").strip()
+    if value.isascii() and value.isdecimal():
+        return float(value[:9])
+    moment = _moment(value)
+    if moment is None:
+        return None
+    return max(0.0, moment - (_moment(next(iter(head.header_values("Date")), "")) or now))
+
+
 def _retry_after(head: Head) -> str:
     values = head.header_values("Retry-After")
     if not values:
@@ -107,3 +127,10 @@ def _retry_after(head: Head) -> str:
 
 def _show(text: str) -> str:
     return ascii(text[:_SHOWN])[1:-1]
+
+
+def _moment(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -22,6 +22,7 @@ from mkfs.registry.exchange import Exchange
 from mkfs.registry.manifests import DAMAGED_HINT, ResolvedManifest, read_manifest
 from mkfs.registry.pushes import Pushes
 from mkfs.registry.referrers import Referrers
+from mkfs.registry.tags import read_digest, read_tags
 from mkfs.units import MIB
 
 _log: Final = logging.getLogger(__name__)
@@ -67,6 +68,20 @@ class Repository:
             return found
 
         return await self._endpoints.first(work, by_tag=True)
+
+    async def tags(self) -> tuple[str, ...]:
+        """All tags, in the registry's order; at most ten thousand, with a warning where there are more.
+
+        Raises `NotFound`, `NotAuthorised`, `Unreachable`, `BadDocument`.
+        """
+        return await self._endpoints.first(lambda each: read_tags(each.exchange), by_tag=True)
+
+    async def digest_of(self, reference: Reference) -> Digest:
+        """What a tag means now, by the registry's word: a HEAD, which counts against no limit of pulls. Unproven: `resolve` proves.
+
+        Raises as `resolve`.
+        """
+        return await self._endpoints.first(lambda each: read_digest(each.exchange, reference), by_tag=reference.digest is None)
 
     async def push_blob(self, blob: Descriptor, content: bytes | BinaryIO) -> None:
         """Sends `content`, unless the repository has it. A file is read in a thread, from its beginning, some at a time, and must

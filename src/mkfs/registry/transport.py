@@ -24,6 +24,7 @@ from mkfs.errors import BadDocument, Unreachable
 from mkfs.oci.registry_error import describe_error
 from mkfs.registry.failures import TRANSPORT_ERRORS, unreachable
 from mkfs.registry.lane import LaneBody
+from mkfs.registry.manners import Manners
 from mkfs.registry.pool import CONNECTIONS
 from mkfs.registry.ranges import Rest
 from mkfs.registry.retries import ANSWER_SECONDS, CONNECT_SECONDS, STALL_SECONDS
@@ -161,6 +162,7 @@ class Transport:
 
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self._inner = inner
+        self._manners = Manners()
         self._slots = trio.Semaphore(CONNECTIONS)
         self._requests = self._received_bytes = self._retries = self._redirects = self._passed_over = 0
 
@@ -174,12 +176,13 @@ class Transport:
         content: bytes | Content = b"",
         answer_seconds: float = ANSWER_SECONDS,
     ) -> AsyncGenerator[Answer, None]:
-        """Sends one request, waiting for a slot first, and gives its answer.
+        """Sends one request, waiting for its host's time and for a slot first, and gives its answer.
 
         Raises `Unreachable`: no connection within `CONNECT_SECONDS`, no answer within `answer_seconds` after the last piece of
         `content` was taken, or what else goes wrong.
         """
         origin = url.origin
+        await self._manners.wait(origin)
         async with self._slots:
             self._requests += 1
             try:
@@ -189,6 +192,7 @@ class Transport:
             except TRANSPORT_ERRORS as error:
                 raise unreachable(error, origin, seconds=answer_seconds) from error
             answer = Answer(url, response, self, headers.get("Authorization", ""))
+            self._manners.heard(answer, origin)
             try:
                 yield answer
             finally:

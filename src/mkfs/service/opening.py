@@ -17,9 +17,8 @@ from mkfs.formats.choice import Choice
 from mkfs.formats.filters import parse_filter
 from mkfs.formats.selection import architecture_of, parse_labels
 from mkfs.oci.reference import Reference
-from mkfs.registry.client import RegistryClient
-from mkfs.registry.credentials import Credentials
 from mkfs.registry.repository import Repository
+from mkfs.service.asking import asking
 from mkfs.service.settings import SourceSettings
 
 
@@ -61,11 +60,10 @@ async def opening(settings: SourceSettings, *, buffers: int = CAPACITY) -> Async
         architecture_of(platform.machine()),
     )
     policy = settings.trust.policy()
-    credentials = Credentials.load(*map(Path, settings.client.credential_files))
     cache = await trio.to_thread.run_sync(open_cache, settings)
     try:
         async with (
-            RegistryClient(settings.client, credentials) as client,
+            asking(settings.client) as client,
             trio.open_nursery() as nursery,
         ):
             try:

@@ -1,0 +1,48 @@
+"""`mkfs resolve REF`: what a tag means now, as a digest."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import trio
+
+from mkfs.cli import places
+from mkfs.cli.config import load_config
+from mkfs.cli.options import config_option, verbosity_option
+from mkfs.cli.registry_options import registry_options
+from mkfs.errors import NotFound
+from mkfs.oci.digest import Digest
+from mkfs.oci.reference import Reference
+from mkfs.registry.settings import ClientSettings
+from mkfs.service.asking import asking
+
+
+@click.command("resolve")
+@click.argument("ref")
+@registry_options
+@config_option
+@verbosity_option
+def command(*, ref: str, client: ClientSettings, config: Path | None) -> None:
+    """Print the digest of the artifact REF, computed from its manifest.
+
+    Where REF has a tag and a digest, the digest decides; a tag that says otherwise is told.
+    """
+    reference = Reference.parse(ref, load_config(config, places.config_files(os.environ)).alias)
+    digest, says = trio.run(_resolve, client, reference)
+    click.echo(str(digest))
+    if says:
+        click.echo(says, err=True)
+
+
+async def _resolve(client: ClientSettings, reference: Reference) -> tuple[Digest, str]:
+    async with asking(client) as registries:
+        repository = registries.repository(reference)
+        digest = (await repository.resolve(reference)).digest
+        if reference.tag is None or reference.digest is None:
+            return digest, ""
+        try:
+            now = await repository.digest_of(replace(reference, digest=None))
+        except NotFound:
+            return digest, f"there is no tag {reference.tag} any more"
+        return digest, "" if now == digest else f"the tag {reference.tag} means {now} now"

@@ -1,0 +1,66 @@
+"""`mkfs tags REPOSITORY`: which tags there are, and which of them are the same artifact."""
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import click
+import trio
+
+from mkfs.cli import places
+from mkfs.cli.config import load_config
+from mkfs.cli.options import config_option, verbosity_option
+from mkfs.cli.registry_options import registry_options
+from mkfs.cli.text import printable
+from mkfs.oci.reference import Reference
+from mkfs.registry.settings import ClientSettings
+from mkfs.service.asking import asking
+from mkfs.service.tagging import Tagged, tagged
+from mkfs.units import format_age, format_size
+
+SCHEMA_VERSION: Final = 1
+
+
+@click.command("tags")
+@click.argument("repository")
+@registry_options
+@config_option
+@verbosity_option
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(*, repository: str, client: ClientSettings, config: Path | None, form: str) -> None:
+    """List the tags of REPOSITORY, those of one artifact together, newest first: digest, size, age, tags.
+
+    REPOSITORY is REGISTRY/REPOSITORY; a tag behind it is ignored.
+    """
+    named = ":" in repository.rpartition("/")[2] or "@" in repository
+    aliases = load_config(config, places.config_files(os.environ)).alias
+    reference = Reference.parse(repository if named else f"{repository}:latest", aliases)
+    found = trio.run(_tagged, client, reference)
+    if form == "json":
+        click.echo(json.dumps(_document(reference, found), indent=2))
+        return
+    now = datetime.now(UTC)
+    for each in found:
+        size = "-" if each.size_bytes is None else format_size(each.size_bytes)
+        age = "-" if each.created is None else format_age((now - each.created).total_seconds())
+        click.echo(f"{each.digest}  {size:>10}  {age:>9}  {' '.join(each.tags)}")
+
+
+async def _tagged(client: ClientSettings, reference: Reference) -> list[Tagged]:
+    async with asking(client) as registries:
+        return await tagged(registries.repository(reference))
+
+
+def _document(reference: Reference, found: list[Tagged]) -> dict[str, object]:
+    rows = [
+        {
+            "digest": str(each.digest),
+            "tags": list(each.tags),
+            "size_bytes": each.size_bytes,
+            "created": None if each.created is None else each.created.isoformat(),
+        }
+        for each in found
+    ]
+    return {"schema_version": SCHEMA_VERSION, "repository": printable(reference.name), "artifacts": rows}
