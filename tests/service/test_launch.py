@@ -14,6 +14,7 @@ from mkfs.service.failures import sole
 from mkfs.service.launch import launch
 from mkfs.service.pipe import Outcome, decode, encode
 from mkfs.service.process import DaemonProcess
+from mkfs.service.progress import Progress
 from mkfs.service.settings import MountSettings, SourceSettings
 
 
@@ -36,6 +37,11 @@ def settings(tmp_path: Path, *, reference: str = "127.0.0.1:1/a:b", log_file: Pa
 @pytest.mark.parametrize("outcome", [Outcome(0), Outcome(0, ("mounted",)), Outcome(13, ("what", "where – 名", "hint"))])
 def test_a_word_arrives_as_it_was_sent(outcome: Outcome) -> None:
     assert decode(encode(outcome)) == outcome
+
+
+def test_how_far_it_is_arrives_before_the_word() -> None:
+    moment = Progress(done_bytes=1, size_bytes=2, done_layers=0, layers=3)
+    assert decode(encode(moment)) == moment
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"null", b'{"lines":[]}', b'{"exit_code":"0"}', b"Traceback (most recent call last)"])
@@ -67,10 +73,14 @@ def test_a_daemon_that_crashes_at_once_is_told_and_seen(
     assert "No module named" in capfd.readouterr().err
 
 
+def never(line: bytes) -> None:
+    raise AssertionError(line)
+
+
 def test_a_daemon_that_gets_no_settings_ends_by_itself() -> None:
     """As after a command that was killed: nobody ends the process for it."""
     with DaemonProcess() as daemon:
-        assert daemon.ask(b"") == b""
+        daemon.ask(b"", never)
         assert daemon.wait() == 0
 
 

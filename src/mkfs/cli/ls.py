@@ -9,10 +9,13 @@ import click
 import trio
 
 from mkfs.cli.options import filter_option, offline_option, source_options, which_options
+from mkfs.cli.progress import showing_when_needed
 from mkfs.cli.text import printable
-from mkfs.content.artifact import Artifact, open_artifact
+from mkfs.content.artifact import Artifact
 from mkfs.service.opening import opening
+from mkfs.service.progress import Showing
 from mkfs.service.settings import SourceSettings
+from mkfs.service.streaming import open_shown
 from mkfs.tree.nodes import File, Node, Symlink
 from mkfs.units import format_size
 
@@ -39,8 +42,11 @@ class Row:
 @click.option("-l", "--long", is_flag=True, help="Modes and sizes too, and what is not proven yet.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(*, long: bool, form: str, source: SourceSettings) -> None:
-    """List the files of the artifact REF, one path a line. Fetches headers and small layers only."""
-    reference, notices, rows = trio.run(_list, source)
+    """List the files of the artifact REF, one path a line. Fetches headers and small layers only; compressed layers that nothing is
+    known of must be read whole, and are in the cache then.
+    """
+    with showing_when_needed(source.reference) as shown:
+        reference, notices, rows = trio.run(_list, source, shown)
     for notice in notices:
         click.echo(notice, err=True)
     if form == "json":
@@ -56,9 +62,9 @@ def command(*, long: bool, form: str, source: SourceSettings) -> None:
         click.echo("?: the name and size are what unproven headers say; reading the file proves them", err=True)
 
 
-async def _list(settings: SourceSettings) -> tuple[str, tuple[str, ...], list[Row]]:
+async def _list(settings: SourceSettings, shown: Showing) -> tuple[str, tuple[str, ...], list[Row]]:
     async with opening(settings) as means:
-        artifact = await open_artifact(means.engine, means.repository, means.reference, means.terms, names_only=True)
+        artifact = await open_shown(means, shown, names_only=True)
         try:
             description = artifact.description
             name = str(means.reference.pinned(description.digest))

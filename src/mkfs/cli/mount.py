@@ -1,6 +1,7 @@
 """`mkfs mount REF DIR`."""
 
 import os
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,7 @@ import click
 from mkfs.cache.layout import refuse_our_mounts
 from mkfs.cli import places
 from mkfs.cli.options import filter_option, offline_option, reads, source_options, verbosity, which_options
+from mkfs.cli.progress import LINE_SECONDS, showing_when_needed
 from mkfs.cli.report import fail
 from mkfs.errors import MountpointUnusable, UsageError
 from mkfs.fuse import kernel
@@ -17,8 +19,9 @@ from mkfs.registry.settings import UNVERIFIED
 from mkfs.service.launch import launch
 from mkfs.service.pipe import Outcome
 from mkfs.service.process import DaemonProcess
+from mkfs.service.progress import Showing
 from mkfs.service.settings import MountSettings, SourceSettings
-from mkfs.units import parse_size
+from mkfs.units import parse_duration, parse_size
 
 # Long enough for a layer of some hundred GB on a fast link; an O_DIRECT read that waits can't be interrupted, so it must end by
 # itself.
@@ -55,6 +58,13 @@ def _rate(text: str) -> int:
     help="Seconds after which a waiting O_DIRECT read fails (buffered reads can be interrupted and wait).",
 )
 @click.option(
+    "--timeout",
+    metavar="DURATION",
+    callback=reads(parse_duration),
+    help="Give up (12) if DIR is not readable after so long (e.g. 90s, 10min): compressed layers that nothing is known of are read "
+    "whole before. [default: however long it takes]",
+)
+@click.option(
     "--log-file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where the daemon logs. [default: in /var/log/mkfs or ~/.local/state/mkfs/log]",
@@ -85,6 +95,7 @@ def command(
     gid: int | None,
     umask: str,
     read_timeout: float,
+    timeout: int | None,
     log_file: Path | None,
     scrub: int | None,
     proof: str,
@@ -109,6 +120,8 @@ def command(
     _keep_apart(place, Path(os.path.realpath(source.cache_dir)))
     if log_file is None and not foreground:
         log_file = places.log_directory() / f"{'-'.join(place.parts[1:]) or 'root'}.log"
+    waiting = ExitStack()
+    shown = Showing(lambda _moment: None, LINE_SECONDS) if quiet else waiting.enter_context(showing_when_needed(source.reference))
     settings = MountSettings(
         source=replace(source, deferred=proof == "deferred"),
         mountpoint=str(place),
@@ -117,6 +130,8 @@ def command(
         gid=os.getgid() if gid is None else gid,
         umask=mask,
         read_timeout_seconds=read_timeout,
+        timeout_seconds=timeout,
+        progress_seconds=shown.period_seconds,
         xattr=xattr,
         scrub_bytes_per_second=scrub,
         verbosity=-1 if quiet else verbosity(click.get_current_context()),
@@ -125,14 +140,20 @@ def command(
     if foreground:
         from mkfs.service.mounted import run
 
-        exit_code = run(settings, lambda outcome: _tell(outcome, quiet=quiet))
+        def announce(outcome: Outcome) -> None:
+            waiting.close()
+            _tell(outcome, quiet=quiet)
+
+        with waiting:
+            exit_code = run(settings, announce, shown.show)
         if exit_code:
             raise SystemExit(exit_code)
         return
     if not source.client.tls.verify:
         click.echo(UNVERIFIED, err=True)  # also in the daemon's log, which nobody reads now
-    with click.get_current_context().obj or DaemonProcess() as daemon:
-        _tell(launch(settings, daemon), quiet=quiet)
+    with waiting, click.get_current_context().obj or DaemonProcess() as daemon:
+        outcome = launch(settings, daemon, shown.show)
+    _tell(outcome, quiet=quiet)
 
 
 def _keep_apart(place: Path, cache: Path) -> None:

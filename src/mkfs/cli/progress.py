@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final, final
 
 import click
 
 from mkfs.cli.text import printable
-from mkfs.service.layer_work import Progress, Showing
+from mkfs.service.progress import Progress, Showing
 from mkfs.units import format_size
 
 LINE_SECONDS: Final = 10.0
@@ -35,6 +35,20 @@ def showing(reference: str) -> Iterator[Showing]:
             bar.update(task, description=description, total=moment.size_bytes, completed=moment.done_bytes)
 
         yield Showing(show, _BAR_SECONDS)
+
+
+@contextmanager
+def showing_when_needed(reference: str) -> Iterator[Showing]:
+    """As `showing`, for work that is mostly done before anything is worth showing: nothing is loaded or printed until then."""
+    with ExitStack() as stack:
+        shown: Showing | None = None
+
+        def show(moment: Progress) -> None:
+            nonlocal shown
+            shown = shown or stack.enter_context(showing(reference))
+            shown.show(moment)
+
+        yield Showing(show, _BAR_SECONDS if sys.stderr.isatty() else LINE_SECONDS)
 
 
 @final

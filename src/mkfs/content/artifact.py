@@ -5,7 +5,7 @@ more for each further large entry of a layer. A compressed layer that nothing is
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, final
@@ -65,8 +65,10 @@ async def open_artifact(
     terms: Terms = DEFAULT_TERMS,
     *,
     names_only: bool = False,
+    begun: Callable[[Sequence[Layer]], None] = lambda _layers: None,
 ) -> Artifact:
-    """Everything needed to show the artifact as a directory. Raises what `describe` raises, and `BadArchive`, `CacheUnusable`.
+    """Everything needed to show the artifact as a directory. `begun` is told the layers before anything of them is fetched. Raises
+    what `describe` raises, and `BadArchive`, `CacheUnusable`.
 
     A layer whose bytes are wrong does not fail this, as long as its headers can be read: its files answer with the error. Without
     a `repository`, or where it is gone and `reference` has a digest, all layers must be in the cache; with `names_only`, for who
@@ -80,6 +82,7 @@ async def open_artifact(
     await all_done(layer.open for layer in distinct)
     origins = {layer: planned.origin for layer, planned in zip(layers, plan.layers, strict=True)}
     await _refuse_lacking(sources, origins, names_only=names_only)
+    begun(distinct)
     room = SMALL_LAYERS_BYTES
     early: set[Layer] = set()
     for layer in (each for each in distinct if sources.of(origins[each]).asking):

@@ -161,7 +161,7 @@ class Layer:
         await self._taker.take_trusted()
         self._standing.refuse_if_contradicted()
         if self._compression:
-            if self.content_bytes is None or (self._tar and self._standing.table is None):
+            if self.opaque:
                 await self.prove()
         elif self._tar and self._standing.table is None:
             try:
@@ -176,6 +176,11 @@ class Layer:
     def content_bytes(self) -> int | None:
         """The size of its content; None where it is compressed and nothing says how large it is."""
         return self._standing.content_bytes if self._compression else self.blob.size_bytes
+
+    @property
+    def opaque(self) -> bool:
+        """Whether all of it must be streamed before anybody knows what is in it."""
+        return bool(self._compression) and (self.content_bytes is None or (self._tar and self._standing.table is None))
 
     @property
     def diff_id(self) -> Digest | None:

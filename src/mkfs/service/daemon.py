@@ -1,10 +1,11 @@
-"""The daemon's way in: `python -m mkfs.service.daemon FD`, settings on stdin, one word on the pipe FD. Started by
-`service.process` only.
+"""The daemon's way in: `python -m mkfs.service.daemon FD`, settings on stdin, one word on the pipe FD, and before it how far it is.
+Started by `service.process` only.
 """
 
 import gc
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -16,6 +17,7 @@ def main() -> int:
     from mkfs.service.logs import open_log
     from mkfs.service.mounted import run
     from mkfs.service.pipe import Outcome, encode
+    from mkfs.service.progress import Progress
     from mkfs.service.settings import MountSettings
 
     gc.freeze()  # what is here stays to the end
@@ -31,10 +33,16 @@ def main() -> int:
         os.dup2(log.fileno(), sys.stderr.fileno())  # so a crash is in the log too
 
     def announce(outcome: Outcome) -> None:
+        os.set_blocking(word, True)
         os.write(word, encode(outcome))
         os.close(word)  # once: whoever waits reads to the end
 
-    return run(settings, announce)
+    def show(moment: Progress) -> None:
+        with suppress(BlockingIOError, BrokenPipeError):  # whoever waits is stopped, or gone: the word will tell
+            os.write(word, encode(moment))
+
+    os.set_blocking(word, False)
+    return run(settings, announce, show)
 
 
 if __name__ == "__main__":

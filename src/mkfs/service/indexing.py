@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, final
 
-from mkfs.content.artifact import open_artifact
 from mkfs.content.indexing import index_of, prove_whole
 from mkfs.errors import UsageError
 from mkfs.oci.descriptor import Descriptor
@@ -19,9 +18,11 @@ from mkfs.proof.keys import SigningKey
 from mkfs.proof.referrers import Referrer, bundle_referrer, index_referrer
 from mkfs.proof.statement import IndexStatement
 from mkfs.registry.repository import Repository
-from mkfs.service.layer_work import Showing, go_through
+from mkfs.service.layer_work import go_through
 from mkfs.service.opening import Means, opening
+from mkfs.service.progress import Showing
 from mkfs.service.settings import SourceSettings
+from mkfs.service.streaming import open_shown
 
 # Buffers of 8 MiB. An index is made where artifacts are pushed, on small machines: with the eight of a mount it took 60 to 68 MiB.
 _BUFFERS: Final = 6
@@ -78,7 +79,7 @@ async def push(settings: SourceSettings, showing: Showing, *, key: SigningKey | 
 
 async def _build(means: Means, showing: Showing) -> Built:
     terms = replace(means.terms, policy=means.terms.policy.without_index())  # the one that it requires is being made
-    artifact = await open_artifact(means.engine, means.repository, means.reference, terms)
+    artifact = await open_shown(replace(means, terms=terms), showing)
     try:
         reports = await go_through(artifact.own_layers, showing, lambda layer, _progress: prove_whole(layer))
         for report in reports:

@@ -12,7 +12,6 @@ from typing import Final, final
 
 import trio
 
-from mkfs.content.artifact import open_artifact
 from mkfs.content.layer import Layer
 from mkfs.content.together import all_done
 from mkfs.errors import BadArchive, IntegrityError, MkfsError, NotFound
@@ -20,7 +19,9 @@ from mkfs.formats.diff_ids import differing
 from mkfs.oci.digest import Digest
 from mkfs.proof.policy import Trust
 from mkfs.service.opening import opening
+from mkfs.service.progress import Progress, Showing
 from mkfs.service.settings import SourceSettings
+from mkfs.service.streaming import open_shown
 
 # Layers at once; each is fetched by several streams, and a registry gives a client only so much.
 CONCURRENCY: Final = 4
@@ -72,26 +73,6 @@ class Report:
         return tuple(layer for layer in self.layers if layer.outcome is Outcome.FAILED)
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """A moment of the work. Bytes count once they are received or hashed; a layer once it is done."""
-
-    done_bytes: int
-    size_bytes: int
-    done_layers: int
-    layers: int
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Showing:
-    """`show` is called every `period_seconds`, and at the end."""
-
-    show: Callable[[Progress], None]
-    period_seconds: float
-
-
 async def warm(settings: SourceSettings, showing: Showing, *, concurrency: int = CONCURRENCY) -> Report:
     """Returns when the cache has every layer that could be had.
 
@@ -112,7 +93,7 @@ Work = Callable[[Layer, Callable[[int], None]], Awaitable[None]]  # on one layer
 async def _go_through(settings: SourceSettings, showing: Showing, work: Work, concurrency: int) -> Report:
     started = trio.current_time()
     async with opening(settings) as means:
-        artifact = await open_artifact(means.engine, means.repository, means.reference, means.terms)
+        artifact = await open_shown(means, showing)
         try:
             layers = await go_through(artifact.layers, showing, work, concurrency=concurrency)
             reference = str(means.reference.pinned(artifact.description.digest))

@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from mkfs.cache.store import Cache
-from mkfs.content.artifact import Artifact, open_artifact
+from mkfs.content.artifact import Artifact
 from mkfs.content.layer import Layer
 from mkfs.errors import MkfsError
 from mkfs.fuse.session import MountOptions, Session, mount
@@ -21,8 +21,10 @@ from mkfs.service import logs
 from mkfs.service.failures import is_interrupt, sole
 from mkfs.service.opening import opening
 from mkfs.service.pipe import Outcome
+from mkfs.service.progress import Progress, Showing
 from mkfs.service.scrubbing import scrub_slowly
 from mkfs.service.settings import MountSettings
+from mkfs.service.streaming import open_shown
 from mkfs.units import MIB
 from mkfs.vfs.attributes import Ownership
 from mkfs.vfs.forest import Forest, Planted
@@ -39,10 +41,11 @@ LARGEST_PIECE_BYTES: Final = (
 KEPT_BYTES: Final = 32 * MIB  # at the top of the heap: what a moment's readers use
 
 
-def run(settings: MountSettings, announce: Callable[[Outcome], None]) -> int:
+def run(settings: MountSettings, announce: Callable[[Outcome], None], show: Callable[[Progress], None]) -> int:
     """Serves the mount until it is unmounted or told to stop (SIGTERM, SIGINT). Returns the exit code.
 
-    `announce` is called exactly once: when the directory is readable, or with the error if it will not be.
+    `announce` is called exactly once: when the directory is readable, or with the error if it will not be. `show` is told before
+    that how far it is, every `settings.progress_seconds`, where compressed layers are streamed.
     """
     announced = False
 
@@ -56,7 +59,7 @@ def run(settings: MountSettings, announce: Callable[[Outcome], None]) -> int:
         logs.start(settings.verbosity, settings.log_file)
         _raise_file_limit()
         _keep_freed_memory()
-        trio.run(_serve, settings, announce_once)
+        trio.run(_serve, settings, announce_once, show)
     except BaseException as error:
         known = sole(error)
         if known is None:
@@ -90,9 +93,9 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
-async def _serve(settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
+async def _serve(settings: MountSettings, announce: Callable[[Outcome], None], show: Callable[[Progress], None]) -> None:
     async with opening(settings.source) as means:
-        artifact = await open_artifact(means.engine, means.repository, means.reference, means.terms)
+        artifact = await open_shown(means, Showing(show, settings.progress_seconds), settings.timeout_seconds)
         try:
             await _show(artifact, means.engine.cache, settings, announce)
         finally:

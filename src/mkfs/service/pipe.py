@@ -1,9 +1,14 @@
-"""The one message a daemon sends to whoever started it: ready, or why not. One line of JSON; end of file without one is a crash."""
+"""What a daemon sends to whoever started it: lines of JSON. In the end one word, ready or why not; before it, if that takes long,
+how far it is. End of file without the word is a crash.
+"""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import final
 
 import msgspec
+
+from mkfs.service.progress import Progress
 
 
 @final
@@ -15,14 +20,15 @@ class Outcome:
     lines: tuple[str, ...] = ()
 
 
-def encode(outcome: Outcome) -> bytes:
+def encode(message: Outcome | Progress) -> bytes:
     """The message as bytes, with its newline."""
-    return msgspec.json.encode(outcome) + b"\n"
+    return msgspec.json.encode(message) + b"\n"
 
 
-def decode(data: bytes) -> Outcome | None:
+def decode(line: bytes) -> Outcome | Progress | None:
     """Reads what `encode` wrote; None for anything else, such as nothing."""
-    try:
-        return msgspec.json.decode(data, type=Outcome)
-    except msgspec.DecodeError:
-        return None
+    with suppress(msgspec.DecodeError):
+        return msgspec.json.decode(line, type=Outcome)
+    with suppress(msgspec.DecodeError):
+        return msgspec.json.decode(line, type=Progress)
+    return None

@@ -8,10 +8,12 @@ any, ends it: so it cannot outlive a command that was killed.
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Final, Self, cast, final
 
 DAEMON_MODULE: Final = "mkfs.service.daemon"
-_WORD_LIMIT_BYTES: Final = 64 * 1024  # notices of a kit with hundreds of large layers fit
+_LINE_LIMIT_BYTES: Final = 64 * 1024  # notices of a kit with hundreds of large layers fit
 
 
 @final
@@ -38,19 +40,19 @@ class DaemonProcess:
         finally:
             os.close(write_end)
 
-    def ask(self, settings: bytes) -> bytes:
-        """Hands over its settings, once, and returns its word; nothing if it ended without one.
+    def ask(self, settings: bytes, heard: Callable[[bytes], None]) -> None:
+        """Hands over its settings, once, and tells `heard` each line that it says. Returns after its word, or its end.
 
         There is no time limit of its own: the daemon's deadlines are the limit. Interrupted (KeyboardInterrupt), it ends the
         daemon, which then has mounted nothing or unmounts.
         """
         self._asked = True
         try:
-            with cast(IO[bytes], self._process.stdin) as stdin:
+            crashed = suppress(BrokenPipeError)  # before it read them
+            with crashed, cast(IO[bytes], self._process.stdin) as stdin:
                 stdin.write(settings)
-            return self._word.read(_WORD_LIMIT_BYTES)
-        except BrokenPipeError:  # it crashed before it read them
-            return b""
+            while line := self._word.readline(_LINE_LIMIT_BYTES):
+                heard(line)
         except BaseException:
             self._process.terminate()
             self._process.wait()

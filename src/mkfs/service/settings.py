@@ -42,6 +42,8 @@ class MountSettings:
     gid: int
     umask: int
     read_timeout_seconds: float
+    timeout_seconds: float | None = None  # until it must be readable; None: however long it takes
+    progress_seconds: float = 10.0  # between two words on how far compressed layers are
     xattr: bool = False  # answer user.mkfs.* attributes
     scrub_bytes_per_second: int | None = None  # None: no scrubbing
     verbosity: int = 0  # -1 warnings only, 0 information, 1 and more debugging
