@@ -110,3 +110,25 @@ def test_inspect_names_digest_and_layers_as_they_were_pushed(golden_host: str, s
     text = shell.run("inspect", f"{golden_host}/golden/kits:{name}").stdout
     assert golden.manifest_digest(name) in text
     assert all(layer["digest"] in text for layer in manifest["layers"])
+
+
+def test_inspect_answers_for_the_model_and_says_where_from(golden_host: str, shell: Shell) -> None:
+    ran = shell.run("inspect", f"{golden_host}/golden/kits:modctl-0.2-hf-raw", "--format", "json")
+    told = {each["property"]: (each["value"], each["origin"]) for each in json.loads(ran.stdout)["model"]}
+    assert told["architecture"] == ("transformer", "config config.architecture")
+    assert told["readme"] == ("README.md", "file name")
+    assert told["ref.name"] == ("modctl-0.2-hf-raw", "the tag asked for")
+    text = shell.run("inspect", f"{golden_host}/golden/kits:modctl-0.2-hf-raw").stdout
+    assert "architecture  transformer  [config config.architecture]" in text
+
+
+def test_inspect_lints_on_request(golden_host: str, shell: Shell) -> None:
+    clean = shell.run("inspect", f"{golden_host}/golden/kits:modctl-0.2-hf-raw", "--lint")
+    assert (clean.exit_code, "lint:" in clean.stdout) == (0, False), clean
+    bare = f"{golden_host}/golden/kits:kit-1.11-bare-modelpack"
+    told = shell.run("inspect", bare, "--lint")
+    assert (told.exit_code, told.stdout.splitlines()[-1][:6]) == (14, "lint: "), told
+    assert json.loads(shell.run("inspect", bare, "--lint", "--format", "json").stdout)["findings"] == [
+        "config: modelfs.diffIds is None (expected a list that is not empty)"
+    ]
+    assert shell.run("inspect", bare).exit_code == 0

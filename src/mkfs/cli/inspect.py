@@ -8,11 +8,15 @@ from typing import Final, final
 import click
 import trio
 
+from mkfs import formats
 from mkfs.cache.store import Cache
 from mkfs.cli.options import offline_option, source_options, which_options
 from mkfs.cli.text import printable
 from mkfs.content.describing import Description, describe
+from mkfs.errors import BadDocument
+from mkfs.formats.lint import lint
 from mkfs.formats.plan import PlannedLayer, RawLayer
+from mkfs.formats.properties import PROPERTIES, Answer
 from mkfs.oci.digest import Digest
 from mkfs.proof.policy import Trust
 from mkfs.service.opening import Means, opening
@@ -41,16 +45,27 @@ class LayerRow:
 @source_options
 @offline_option
 @which_options
+@click.option(
+    "--lint",
+    "linting",
+    is_flag=True,
+    help="Say where it departs from the model specification too, and exit with 14 where it does.",
+)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(*, form: str, source: SourceSettings) -> None:
+def command(*, linting: bool, form: str, source: SourceSettings) -> None:
     """Show digest, format, properties and layers of the artifact REF. Fetches its manifest and config only."""
     description, rows = trio.run(_describe, source)
     for notice in description.notices:
         click.echo(notice, err=True)
+    findings = lint(description.documents) if linting else []
     if form == "json":
-        click.echo(json.dumps(_document(description, rows), indent=2))
+        click.echo(json.dumps(_document(description, rows) | ({"findings": findings} if linting else {}), indent=2))
     else:
         _print(description, rows)
+        for finding in findings:
+            click.echo(f"lint: {printable(finding)}")
+    if findings:
+        raise SystemExit(BadDocument.exit_code)
 
 
 async def _describe(settings: SourceSettings) -> tuple[Description, list[LayerRow]]:
@@ -86,6 +101,15 @@ def _document(description: Description, rows: list[LayerRow]) -> dict[str, objec
         "resolved_at": _time(description.resolved_at),
         "format": description.plan.format_name,
         "properties": dict(description.plan.properties),
+        "model": [
+            {
+                "property": answer.claim.property,
+                "value": answer.claim.value,
+                "origin": answer.claim.origin,
+                "contradictions": [{"value": other.value, "origin": other.origin} for other in answer.contradictions],
+            }
+            for answer in _answers(description)
+        ],
         "parents": [
             {"reference": str(parent), "covered_by_digest": parent not in description.plan.uncovered_parents}
             for parent in description.plan.parents
@@ -96,6 +120,10 @@ def _document(description: Description, rows: list[LayerRow]) -> dict[str, objec
         "size_bytes": sum(row.size_bytes for row in rows),
         "layers": [asdict(row) for row in rows],
     }
+
+
+def _answers(description: Description) -> tuple[Answer, ...]:
+    return formats.answers(description.plan, description.documents.manifest, description.reference.tag)
 
 
 def _time(seconds: int | None) -> str | None:
@@ -110,13 +138,18 @@ def _print(description: Description, rows: list[LayerRow]) -> None:
         ("digest", str(description.digest)),
         *([] if description.index is None else [("of index", str(description.index))]),
         ("format", description.plan.format_name),
-        *description.plan.properties.items(),
+        *((name, value) for name, value in description.plan.properties.items() if name not in PROPERTIES),
         *[("signed by", key_id) for key_id in description.verdict.signed_by],
         ("layers", f"{len(rows)}, {total} together"),
     ]
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         click.echo(f"{printable(name):<{width}}  {printable(value)}")
+    for answer in _answers(description):
+        claim = answer.claim
+        click.echo(f"{claim.property:<{width}}  {printable(claim.value)}  [{printable(claim.origin)}]")
+        for other in answer.contradictions:
+            click.echo(f"{'':<{width}}  but {printable(other.value)}  [{printable(other.origin)}]")
     for row in rows:
         what = " ".join(each for each in (row.element, row.name, row.path) if each)
         click.echo(f"  {format_size(row.size_bytes):>10}  {row.proof:<9}  {row.digest}  {printable(what)}")

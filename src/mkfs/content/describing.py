@@ -52,7 +52,7 @@ DEFAULT_TERMS: Final = Terms()
 @final
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What the documents of an artifact say, and what is believed of it; no layer was touched. `digest` is computed from the
+    """What the `documents` of an artifact say, and what is believed of it; no layer was touched. `digest` is computed from the
     manifest's bytes.
 
     `resolved_at` (seconds since the epoch) says when the registry was asked what the tag means, where that is not now; `notices`
@@ -61,7 +61,7 @@ class Description:
 
     reference: Reference
     digest: Digest
-    manifest: Manifest
+    documents: Documents
     manifest_bytes: int  # as stored
     plan: Plan
     verdict: Verdict
@@ -91,7 +91,7 @@ async def describe_from(sources: Sources, terms: Terms) -> Description:
     source = sources.own
     resolved = await source.resolve()
     chosen, manifest = await _out_of_indexes(source, resolved, terms.choice)
-    planned: list[Plan] = []
+    planned: list[tuple[Documents, Plan]] = []
     judged: list[Verdict] = []
 
     async def plan() -> None:
@@ -101,9 +101,9 @@ async def describe_from(sources: Sources, terms: Terms) -> Description:
         judged.append(await judge(source, terms.policy, chosen, manifest))
 
     await all_done((plan, vouch))  # at once: each asks for other things
-    for warning in planned[0].warnings:
+    (documents, plan_), verdict = planned[0], judged[0]
+    for warning in plan_.warnings:
         log.info("%s: %s", source.reference, warning)
-    plan_, verdict = planned[0], judged[0]
     parents = await _judge_parents(sources, plan_, terms.policy)
     for each in (verdict, *parents.values()):
         for refusal in each.refused:
@@ -113,7 +113,7 @@ async def describe_from(sources: Sources, terms: Terms) -> Description:
     return Description(
         source.reference,
         chosen.digest,
-        manifest,
+        documents,
         len(chosen.data),
         plan_,
         verdict,
@@ -124,15 +124,17 @@ async def describe_from(sources: Sources, terms: Terms) -> Description:
     )
 
 
-async def _plan(sources: Sources, manifest: Manifest, choice: Choice) -> Plan:
+async def _plan(sources: Sources, manifest: Manifest, choice: Choice) -> tuple[Documents, Plan]:
+    """The plan, and the documents that it took."""
     blobs: dict[Digest, bytes] = {}
     parents: dict[Reference, Parent] = {}
-    while not isinstance(answer := formats.plan(Documents(manifest, blobs, parents), choice), Plan):
+    documents = Documents(manifest, blobs, parents)
+    while not isinstance(answer := formats.plan(documents, choice), Plan):
         if isinstance(answer.wanted, Reference):
             parents[answer.wanted] = await sources.parent(answer.wanted)
         else:
             blobs[answer.wanted.digest] = await sources.of(answer.origin).document(answer.wanted)
-    return answer
+    return documents, answer
 
 
 async def _judge_parents(sources: Sources, plan: Plan, policy: Policy) -> dict[Reference, Verdict]:

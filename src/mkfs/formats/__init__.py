@@ -9,8 +9,10 @@ from typing import Final, Protocol
 from mkfs.formats import docker_model, kitops, modelcar, modelpack, ollama, oras, unsupported
 from mkfs.formats.choice import EVERYTHING, Choice
 from mkfs.formats.filters import filtered
+from mkfs.formats.layer_claims import of_layers
 from mkfs.formats.parents import with_parents
 from mkfs.formats.plan import Documents, Need, Plan
+from mkfs.formats.properties import Answer, Claim, of_annotations, settle
 from mkfs.oci.manifest import Manifest
 
 
@@ -41,6 +43,12 @@ def plan(documents: Documents, choice: Choice = EVERYTHING) -> Plan | Need:
     if isinstance(answer, Plan) and answer.parent:
         answer = with_parents(answer, documents, choice.filters, lambda of: _plan(of, KITS))
     return filtered(answer, choice.filters) if isinstance(answer, Plan) else answer
+
+
+def answers(plan: Plan, manifest: Manifest, tag: str | None = None) -> tuple[Answer, ...]:
+    """One answer for each property that the artifact says something of. `tag` is the one it was asked for by."""
+    named = [Claim("ref.name", tag, "the tag asked for")] if tag else []
+    return settle((*plan.claims, *of_annotations(manifest.annotations), *of_layers(plan.layers), *named))
 
 
 def _plan(documents: Documents, formats: tuple[Format, ...]) -> Plan | Need:

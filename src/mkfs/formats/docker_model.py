@@ -16,6 +16,7 @@ from mkfs.errors import BadDocument, Unsupported
 from mkfs.formats.annotations import FILE_PATHS, first
 from mkfs.formats.go_json import go_json
 from mkfs.formats.plan import Documents, InlineFile, Need, Plan, PlannedLayer, RawLayer, TarLayer
+from mkfs.formats.properties import of_model_config
 from mkfs.formats.wording import layer_label, printable, shown
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.json import decode_json
@@ -54,9 +55,10 @@ def plan(documents: Documents) -> Plan | Need:
     data = documents.read(manifest.config, CONFIG_LIMIT_BYTES, "config")
     if isinstance(data, Need):
         return data
-    runtime = InlineFile(b"config.json", _runtime_config(decode_json(data, CONFIG_LIMIT_BYTES, "config")))
+    document = decode_json(data, CONFIG_LIMIT_BYTES, "config")
+    runtime = InlineFile(b"config.json", _runtime_config(document))
     layers, left_out = _by_annotation(manifest) if version == _LAYER_PER_FILE else _by_type(manifest)
-    return Plan("Docker model", tuple(layers), (runtime,), warnings=tuple(left_out))
+    return Plan("Docker model", tuple(layers), (runtime,), warnings=tuple(left_out), claims=tuple(of_model_config(document)))
 
 
 def _by_annotation(manifest: Manifest) -> tuple[list[PlannedLayer], list[str]]:

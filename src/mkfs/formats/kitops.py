@@ -19,6 +19,7 @@ from mkfs.formats.kit_assignment import assign, lacking
 from mkfs.formats.kitfile import KITFILE_LIMIT_BYTES, KitEntry, Kitfile, read_kitfile
 from mkfs.formats.layer_types import LayerType, layer_type
 from mkfs.formats.plan import Documents, InlineFile, Need, Plan, PlannedLayer, RawLayer, TarLayer
+from mkfs.formats.properties import of_kitfile
 from mkfs.formats.wording import layer_label, printable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.manifest import Manifest
@@ -65,6 +66,7 @@ def plan_kitfile(kitfile: Kitfile, manifest: Manifest, format_name: str) -> Plan
         properties=_properties(kitfile, manifest),
         warnings=(*_elsewhere(kitfile.entries), *lacking(assignment), *unknown, *_unclaimed(claimed, manifest)),
         parent="" if parent is None else parent.path,
+        claims=tuple(of_kitfile(kitfile.shown)),
     )
 
 

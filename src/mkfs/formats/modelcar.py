@@ -10,6 +10,7 @@ from mkfs.archive.entry import EntryKind
 from mkfs.formats.image_layers import image_compression
 from mkfs.formats.model_config import find_config, wrong_diff_ids
 from mkfs.formats.plan import Documents, Need, Plan, PlannedLayer, TarLayer
+from mkfs.formats.properties import of_image_config
 from mkfs.formats.wording import layer_label
 from mkfs.oci.manifest import Manifest
 from mkfs.oci.media_types import DOCKER_IMAGE_CONFIG, OCI_IMAGE_CONFIG
@@ -43,4 +44,5 @@ def plan(documents: Documents) -> Plan | Need:
         name = f"{number + 1} of {len(manifest.layers)}"
         layers.append(PlannedLayer(layer, reading, "model", name, ("",), config.diff_id(number)))
     warnings = (*left_out, *wrong_diff_ids(config, documents))
-    return Plan("container image with a model", tuple(layers), warnings=warnings, overlay=True, top=TOP)
+    claims = tuple(of_image_config(config.document))
+    return Plan("container image with a model", tuple(layers), warnings=warnings, overlay=True, top=TOP, claims=claims)

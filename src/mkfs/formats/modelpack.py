@@ -11,6 +11,7 @@ file. Links in archives are left out, as modctl does; devices are refused, which
 
 import posixpath
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from mkfs.archive.entry import EntryKind
@@ -23,6 +24,7 @@ from mkfs.formats.layer_types import LayerType, layer_type
 from mkfs.formats.model_config import ModelConfig, find_config, wrong_diff_ids
 from mkfs.formats.modelcar import IMAGE_CONFIGS
 from mkfs.formats.plan import Documents, Need, Plan, PlannedLayer, RawLayer, TarLayer
+from mkfs.formats.properties import of_model_config
 from mkfs.formats.wording import layer_label
 from mkfs.oci import media_types
 from mkfs.oci.descriptor import Descriptor
@@ -52,7 +54,8 @@ def plan(documents: Documents) -> Plan | Need:
     text = manifest.annotations.get(KITFILE, "")
     if text:
         planned = kitops.plan_kitfile(read_kitfile(text.encode("utf-8")), manifest, "CNCF ModelPack")
-        return planned.warned(*wrong_diff_ids(config, documents))
+        claims = (*of_model_config(config.document, config.origin), *planned.claims)
+        return replace(planned, claims=claims).warned(*wrong_diff_ids(config, documents))
     return _by_layers(documents, config)
 
 
@@ -73,6 +76,7 @@ def _by_layers(documents: Documents, config: ModelConfig) -> Plan:
         layers=tuple(layers),
         warnings=(*unknown, *wrong_diff_ids(config, documents)),
         overlay=_is_snapshot(manifest, layers),
+        claims=tuple(of_model_config(config.document, config.origin)),
     )
 
 

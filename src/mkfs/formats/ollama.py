@@ -10,6 +10,7 @@ from typing import Final
 
 from mkfs.errors import BadDocument
 from mkfs.formats.plan import Documents, Need, Plan, PlannedLayer, RawLayer
+from mkfs.formats.properties import of_ollama_config
 from mkfs.formats.wording import layer_label, shown
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.json import decode_json
@@ -48,7 +49,8 @@ def plan(documents: Documents) -> Plan | Need:
     data = documents.read(manifest.config, CONFIG_LIMIT_BYTES, "config")
     if isinstance(data, Need):
         return data
-    stored_as = decode_json(data, CONFIG_LIMIT_BYTES, "config").get("model_format", "")
+    document = decode_json(data, CONFIG_LIMIT_BYTES, "config")
+    stored_as = document.get("model_format", "")
     if not isinstance(stored_as, str):
         raise BadDocument(f"config: model_format is {shown(stored_as)} (expected a string)")
     layers, left_out = [], []
@@ -63,7 +65,7 @@ def plan(documents: Documents) -> Plan | Need:
             counts[role] = counts.get(role, 0) + 1
             name = _name(role, counts[role], stored_as)
         layers.append(PlannedLayer(layer, RawLayer(name.encode("utf-8")), _ROLES[role][0], name, ("", name)))
-    return Plan("Ollama model", tuple(layers), warnings=tuple(left_out))
+    return Plan("Ollama model", tuple(layers), warnings=tuple(left_out), claims=tuple(of_ollama_config(document)))
 
 
 def _own_name(layer: Descriptor, label: str) -> str:

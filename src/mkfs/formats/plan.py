@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias, final
 
 from mkfs.archive.entry import EntryKind
 from mkfs.errors import BadDocument
+from mkfs.formats.properties import Claim
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.oci.manifest import Manifest
@@ -142,6 +143,7 @@ class Plan:
     parent: str = ""
     parents: tuple[Reference, ...] = ()
     uncovered_parents: tuple[Reference, ...] = ()
+    claims: tuple[Claim, ...] = ()  # what it says of its model, in the order of trust: see `properties`
 
     def warned(self, *warnings: str) -> "Plan":
         """The same plan with further warnings."""

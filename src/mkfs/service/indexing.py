@@ -88,7 +88,7 @@ async def _build(means: Means, showing: Showing) -> Built:
         index = await index_of(means.engine, artifact)
         description = artifact.description
         document = await means.engine.hashing(index.encode)
-        subject = Descriptor(description.manifest.media_type, description.digest, description.manifest_bytes)
+        subject = Descriptor(description.documents.manifest.media_type, description.digest, description.manifest_bytes)
         return Built(str(means.reference.pinned(description.digest)), subject, index, document)
     finally:
         artifact.close()
