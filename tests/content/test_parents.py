@@ -60,7 +60,8 @@ async def opened(
     client = RegistryClient(ClientSettings(), Credentials.anonymous(), inner=MemoryTransport(hosts))
     async with client, engine_at(root / "cache") as engine:
         repository = None if offline else client.repository(CHILD)
-        artifact = await open_artifact(engine, repository, CHILD, Terms(choice=choice or Choice(), elsewhere=client.repository))
+        elsewhere = None if offline else client.repository
+        artifact = await open_artifact(engine, repository, CHILD, Terms(choice=choice or Choice(), elsewhere=elsewhere))
         try:
             yield artifact
         finally:
@@ -171,9 +172,9 @@ async def test_without_a_network_a_parent_that_was_never_read_is_missing(tmp_pat
     assert "base/llama" in str(error)
 
 
-async def test_where_no_other_repository_can_be_asked_a_reference_is_refused(tmp_path: Path) -> None:
+async def test_where_no_other_repository_is_asked_the_parent_must_be_in_the_cache(tmp_path: Path) -> None:
     hosts = registries("registry.test/base/llama:7b")
     client = RegistryClient(ClientSettings(), Credentials.anonymous(), inner=MemoryTransport(hosts))
     async with client, engine_at(tmp_path / "cache") as engine:
-        with pytest.raises(Unsupported, match="no other repository can be asked"):
+        with pytest.raises(NotFound, match="the cache lacks its manifest"):
             await describe(engine, client.repository(CHILD), CHILD)

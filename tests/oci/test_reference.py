@@ -53,6 +53,39 @@ def test_a_reference_reads_back_from_its_text(registry: str, repository: str, ta
     assert Reference.parse(str(reference)) == reference
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("oci:models", Reference("", "models")),
+        ("oci:/srv/models:7b", Reference("", "/srv/models", "7b")),
+        (f"oci:../models@sha256:{HEX}", Reference("", "../models", None, DIGEST)),
+        (f"oci:two words:7b@sha256:{HEX}", Reference("", "two words", "7b", DIGEST)),
+        ("oci:/a\xa0\U0001f600:1", Reference("", "/a\xa0\U0001f600", "1")),
+        ("oci:/a:b/models", Reference("", "/a:b/models")),
+        ("oci:/a:b/:7b", Reference("", "/a:b/", "7b")),
+        ("ghcr.io/x:1", Reference("ghcr.io", "x", "1")),
+    ],
+)
+def test_a_source_may_be_a_layout_directory(text: str, expected: Reference) -> None:
+    assert Reference.parse_source(text) == expected
+    assert str(expected) == text
+    assert expected.is_layout == text.startswith("oci:")
+
+
+@pytest.mark.parametrize(
+    "text", ["oci:", "oci::7b", f"oci:@sha256:{HEX}", "oci:a\0b", "oci:a\nb", "oci:a\udcff", "oci:models@sha256:1234"]
+)
+def test_a_source_without_a_proper_directory_or_digest_is_refused(text: str) -> None:
+    with pytest.raises(BadReference):
+        Reference.parse_source(text)
+
+
+@pytest.mark.parametrize("text", ["oci:/srv/models:7b", "oci:models/x:7b", "oci:x:7b"])
+def test_a_reference_within_an_artifact_never_leads_to_a_directory(text: str) -> None:
+    with pytest.raises(BadReference):
+        Reference.parse(text, {"oci": "registry.test"})
+
+
 def test_a_reference_to_nothing_in_particular_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="needs a tag or a digest"):
         Reference("ghcr.io", "x")

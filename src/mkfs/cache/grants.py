@@ -34,4 +34,4 @@ class Grants:
 
 
 def _name(host: str, repository: str, digest: Digest) -> str:
-    return f"{host} {repository} {digest}"  # none of them has a space
+    return f"{host} {repository} {digest}"  # a space may be in a directory, and in nothing else

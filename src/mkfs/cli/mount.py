@@ -105,7 +105,8 @@ def command(
 ) -> None:
     """Mount the artifact REF read-only at DIR, which must be an empty directory.
 
-    Returns when DIR is readable; a daemon serves it until `umount DIR`. REF is REGISTRY/REPOSITORY:TAG or @DIGEST.
+    Returns when DIR is readable; a daemon serves it until `umount DIR`. REF is REGISTRY/REPOSITORY:TAG or @DIGEST, or
+    oci:DIRECTORY[:TAG] for an OCI layout directory.
 
     \b
     EXAMPLES

@@ -149,7 +149,7 @@ def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
     ) -> object:
         read = load_config(config, places.config_files(os.environ))
         source = SourceSettings(
-            reference=str(Reference.parse(reference(ref), read.alias)),
+            reference=str(_absolute(Reference.parse_source(reference(ref), read.alias))),
             cache_dir=str((cache_dir or places.cache_directory(os.environ)).absolute()),
             client=client,
             cache_size_bytes=cache_size,
@@ -177,6 +177,18 @@ def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
     ):
         decorated = decorate(decorated)
     return cast(F, decorated)
+
+
+def _absolute(reference: Reference) -> Reference:
+    """A layout's directory as the daemon finds it, wherever it works. A slash at the end keeps a colon in it from being a tag's.
+
+    Raises `BadReference` where we stand in a directory that cannot be named.
+    """
+    if not reference.is_layout:
+        return reference
+    path = str(Path(reference.repository).absolute())
+    full = replace(reference, repository=f"{path}/" if ":" in path.rpartition("/")[2] else path)
+    return Reference.parse_source(str(full))
 
 
 def filter_option(function: F) -> F:

@@ -13,7 +13,7 @@ from mkfs.cli.progress import showing
 from mkfs.cli.text import printable
 from mkfs.errors import UsageError
 from mkfs.fuse.kernel import resolve
-from mkfs.fuse.mountinfo import mount_at
+from mkfs.fuse.mountinfo import mount_at, unspelled
 from mkfs.proof.policy import Trust
 from mkfs.service.layer_work import Outcome, Report, verify
 from mkfs.service.settings import SourceSettings
@@ -24,7 +24,7 @@ def _reference(words: str) -> str:
     """`words`, or where they name a directory that we have mounted, the reference with its digest that is mounted there."""
     mounted = mount_at(resolve(Path(words))) if sys.platform == "linux" else None
     if mounted is not None and mounted.ours:
-        return mounted.source
+        return unspelled(mounted.source)
     if words.startswith(("/", ".")):
         raise UsageError(f"nothing of ours is mounted at {words}", hint="name a mounted directory, or a reference")
     return words

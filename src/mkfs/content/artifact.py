@@ -21,7 +21,7 @@ from mkfs.formats.plan import PlannedLayer, RawLayer, TarLayer
 from mkfs.oci.digest import Digest
 from mkfs.oci.reference import Reference
 from mkfs.proof.policy import Trust
-from mkfs.registry.repository import Repository
+from mkfs.registry.layout import AnyRepository
 from mkfs.tree.build import Tree, build
 from mkfs.units import GIB, MIB, format_duration, format_size
 
@@ -60,7 +60,7 @@ class Artifact:
 
 async def open_artifact(
     engine: Engine,
-    repository: Repository | None,
+    repository: AnyRepository | None,
     reference: Reference,
     terms: Terms = DEFAULT_TERMS,
     *,

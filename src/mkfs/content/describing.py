@@ -24,8 +24,8 @@ from mkfs.oci.digest import Digest
 from mkfs.oci.manifest import Manifest, decode_manifest
 from mkfs.oci.reference import Reference
 from mkfs.proof.policy import Policy, Verdict
+from mkfs.registry.layout import AnyRepository
 from mkfs.registry.manifests import ResolvedManifest
-from mkfs.registry.repository import Repository
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ INDEXES_LIMIT: Final = 2  # an index of platforms within an index of models; dee
 @dataclass(frozen=True, slots=True)
 class Terms:
     """On what terms an artifact is shown: whom to believe, and what of it is wanted. `elsewhere` gives the repositories of
-    artifacts that it refers to; None: no other one may be asked. `deferred`: reads of large layers do not wait for a proof
-    (`content.deferred`).
+    artifacts that it refers to; without it, these come from the cache alone. `deferred`: reads of large layers do not wait for a
+    proof (`content.deferred`).
     """
 
     policy: Policy = field(default_factory=Policy)
@@ -76,7 +76,7 @@ class Description:
 
 
 async def describe(
-    engine: Engine, repository: Repository | None, reference: Reference, terms: Terms = DEFAULT_TERMS
+    engine: Engine, repository: AnyRepository | None, reference: Reference, terms: Terms = DEFAULT_TERMS
 ) -> Description:
     """Resolves, plans and judges on `terms`; without a `repository` from the cache alone, and nothing is asked.
 

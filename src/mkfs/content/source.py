@@ -28,9 +28,10 @@ from mkfs.oci.reference import Reference
 from mkfs.oci.referrers import decode_referrers, encode_referrers, fallback_tag
 from mkfs.proof.proven import Proven, prove
 from mkfs.ranges import ByteRange
+from mkfs.registry.layout import AnyRepository
 from mkfs.registry.manifests import ResolvedManifest
 from mkfs.registry.ranges import BlobStream
-from mkfs.registry.repository import DOCUMENT_LIMIT_BYTES, Repository
+from mkfs.registry.repository import DOCUMENT_LIMIT_BYTES
 from mkfs.units import format_duration
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 class Source:
     """Implements `registry.ranges.RangeReader` and `content.access.LayerAccess` for the layers of one artifact."""
 
-    def __init__(self, engine: Engine, repository: Repository | None, reference: Reference) -> None:
+    def __init__(self, engine: Engine, repository: AnyRepository | None, reference: Reference) -> None:
         """`repository` None: offline."""
         self.reference = reference
         self.notices: tuple[str, ...] = ()  # what a person should know of where this comes from, one line each
@@ -54,7 +55,7 @@ class Source:
         return self._asked is not None
 
     @property
-    def _asked(self) -> Repository | None:
+    def _asked(self) -> AnyRepository | None:
         return None if self._gone is not None else self._repository
 
     async def resolve(self) -> ResolvedManifest:
@@ -115,7 +116,7 @@ class Source:
     async def manifest(self, listed: Descriptor) -> bytes:
         """The manifest that a list names by its digest, proven. Raises as `document`."""
 
-        async def read(repository: Repository) -> Proven:
+        async def read(repository: AnyRepository) -> Proven:
             resolved = await repository.resolve(Reference(self.reference.registry, self.reference.repository, None, listed.digest))
             return prove(listed, resolved.data)
 
@@ -146,7 +147,7 @@ class Source:
         recalled = await self._recall(reference)
         return () if recalled is None else decode_referrers(recalled.data)
 
-    async def _kept(self, blob: Descriptor, read: Callable[[Repository], Awaitable[Proven]]) -> bytes:
+    async def _kept(self, blob: Descriptor, read: Callable[[AnyRepository], Awaitable[Proven]]) -> bytes:
         """A document from the cache, where this mount may have it from there, else by `read`, and kept."""
         cache, on_disk = self._engine.cache, self._engine.on_disk
         if await self._granted(blob):

@@ -18,6 +18,7 @@ from mkfs.formats.plan import Parent
 from mkfs.oci.manifest import Manifest, decode_manifest
 from mkfs.oci.reference import Reference
 from mkfs.registry.hosts import check_parent
+from mkfs.registry.layout import AnyRepository
 from mkfs.registry.manifests import ResolvedManifest
 from mkfs.registry.repository import Repository
 
@@ -37,20 +38,21 @@ class Resolved:
 
 @final
 class Sources:
-    """Where each blob comes from. `elsewhere` is None where no other repository can be asked, as offline."""
+    """Where each blob comes from. Without `elsewhere` no other repository is asked: what the artifact refers to comes from the
+    cache.
+    """
 
     def __init__(
         self,
         engine: Engine,
-        repository: Repository | None,
+        repository: AnyRepository | None,
         reference: Reference,
         choice: Choice,
         elsewhere: Elsewhere | None = None,
     ) -> None:
         self.own = Source(engine, repository, reference)
         self._engine, self._choice = engine, choice
-        self._elsewhere = None if repository is None else elsewhere
-        self._asks = repository is not None
+        self._elsewhere = elsewhere
         self._parents: dict[Reference, Resolved] = {}
 
     def of(self, origin: Reference | None) -> Source:
@@ -61,9 +63,8 @@ class Sources:
         """The artifact that was referred to, resolved now. Raises what `Source.resolve` raises, `BadDocument`, and `Unsupported`
         where it may not be followed.
         """
-        must_be_public = check_parent(self.own.reference.registry, reference.registry, self._choice.reference_hosts)
-        if self._asks and self._elsewhere is None:
-            raise Unsupported(f"the artifact refers to {reference}, and no other repository can be asked")
+        child = None if self.own.reference.is_layout else self.own.reference.registry
+        must_be_public = check_parent(child, reference.registry, self._choice.reference_hosts)
         repository = None if self._elsewhere is None else self._elsewhere(reference, must_be_public)
         source = Source(self._engine, repository, reference)
         resolved = await source.resolve()

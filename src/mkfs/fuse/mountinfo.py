@@ -51,5 +51,15 @@ def mount_at(place: Path) -> Mount | None:
     return next((mount for mount in reversed(parse_mountinfo(_MOUNTINFO.read_bytes())) if mount.place == wanted), None)
 
 
+def spelled(name: str) -> str:
+    """`name` as the source of a mount: in ASCII, which is what pyfuse3 takes, and in one line, as mount tables have them."""
+    return name.encode("unicode_escape").decode("ascii")
+
+
+def unspelled(source: str) -> str:
+    """What `spelled` made it of. Raises `ValueError` for what it did not make."""
+    return source.encode("ascii").decode("unicode_escape")
+
+
 def _plain(field: bytes) -> bytes:
     return _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), field)

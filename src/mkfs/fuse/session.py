@@ -28,7 +28,7 @@ from pyfuse3 import InodeT
 from mkfs.errors import FuseUnavailable
 from mkfs.fuse.connection import Tuning, tune
 from mkfs.fuse.kernel import check_fuse, check_mountpoint, clear_dead_mount, resolve
-from mkfs.fuse.mountinfo import SUBTYPE, mount_at
+from mkfs.fuse.mountinfo import SUBTYPE, mount_at, spelled
 from mkfs.fuse.nonblocking import never_block, prepare_loop
 from mkfs.fuse.operations import Operations
 from mkfs.vfs.model_fs import ModelFS
@@ -136,7 +136,7 @@ def mount(file_system: ModelFS, options: MountOptions) -> Session:
 
 def _kernel_options(options: MountOptions) -> set[str]:
     """Not built on pyfuse3.default_options, which changed between releases."""
-    name = options.name.replace("\\", "\\\\").replace(",", "\\,")  # libfuse cuts options at commas
+    name = spelled(options.name).replace("\\", "\\\\").replace(",", "\\,")  # libfuse cuts options at commas
     chosen = {f"fsname={name}", f"subtype={SUBTYPE}", "ro", "nosuid", "nodev", "default_permissions"}
     return chosen | {"allow_other"} if options.allow_other else chosen
 

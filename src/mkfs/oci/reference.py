@@ -1,4 +1,5 @@
 """References: `registry/repository[:tag][@digest]`, the grammar of distribution-spec "Pulling manifests" with the host always said.
+And sources, which a person may name besides: `oci:DIR[:tag][@digest]`, an OCI layout directory.
 
 Rules of this file: ASCII only, nothing is guessed. No default registry (docker, kit and modctl each have another), no default tag,
 no `library/`. Where both a tag and a digest are given, both are kept and the digest decides. An error never repeats what may be a
@@ -17,6 +18,10 @@ from mkfs.oci.digest import Digest
 
 NAME_LIMIT: Final = 255  # characters of registry/repository: distribution-spec warns that many clients stop there
 
+LAYOUT_PREFIX: Final = "oci:"  # as skopeo has it
+
+_UNNAMEABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # in a mount table, or in UTF-8
+_LAYOUT_DIGEST: Final = re.compile(r"@(sha(?:256|512):[^/@]*)\Z", re.ASCII)
 _REPOSITORY: Final = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII)
 _TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)
 _HOST_LABEL: Final = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -34,7 +39,8 @@ _NO_ALIASES: Final[Mapping[str, str]] = MappingProxyType({})
 class Reference:
     """The name of an artifact in a registry, by tag, by digest, or both. Raises `ValueError` when made with neither.
 
-    `registry` is `host[:port]` in lower case. `parse` checks; the constructor trusts its caller with the rest.
+    `registry` is `host[:port]` in lower case. `parse` checks; the constructor trusts its caller with the rest. An artifact of a
+    layout has no registry (""), its repository is the directory, and it may have neither tag nor digest: the only one there is.
     """
 
     registry: str
@@ -43,7 +49,7 @@ class Reference:
     digest: Digest | None = None
 
     def __post_init__(self) -> None:
-        if self.tag is None and self.digest is None:
+        if self.tag is None and self.digest is None and self.registry:
             raise ValueError("a reference needs a tag or a digest")
 
     @classmethod
@@ -83,10 +89,33 @@ class Reference:
             )
         return cls(registry, repository, tag if colon else None, _digest(digest_text) if at else None)
 
+    @classmethod
+    def parse_source(cls, text: str, aliases: Mapping[str, str] = _NO_ALIASES) -> Self:
+        """Reads a reference, or a layout. Only for what a person typed: no artifact may lead to a directory of this machine.
+
+        Raises `BadReference`.
+        """
+        if not text.startswith(LAYOUT_PREFIX):
+            return cls.parse(text, aliases)
+        rest = text.removeprefix(LAYOUT_PREFIX)
+        match = _LAYOUT_DIGEST.search(rest)
+        digest = _digest(match[1]) if match else None
+        directory, colon, tag = rest[: match.start()].rpartition(":") if match else rest.rpartition(":")
+        if not colon or not _TAG.fullmatch(tag):  # a colon within the directory
+            directory, tag = directory + colon + tag, ""
+        if not directory or _UNNAMEABLE.search(directory):
+            raise BadReference(f"{_show(text)} names no directory", hint="write oci:DIR, oci:DIR:TAG or oci:DIR@DIGEST")
+        return cls("", directory, tag or None, digest)
+
+    @property
+    def is_layout(self) -> bool:
+        """Whether it names a directory instead of a registry."""
+        return not self.registry
+
     @property
     def name(self) -> str:
-        """`registry/repository`."""
-        return f"{self.registry}/{self.repository}"
+        """`registry/repository`, or `oci:DIR`."""
+        return f"{LAYOUT_PREFIX}{self.repository}" if self.is_layout else f"{self.registry}/{self.repository}"
 
     @property
     def selector(self) -> str:

@@ -64,8 +64,8 @@ async def push(settings: SourceSettings, showing: Showing, *, key: SigningKey | 
     Raises as `build`, and as `Repository.push_blob`.
     """
     async with opening(settings, buffers=_BUFFERS) as means:
-        if means.repository is None:
-            raise UsageError("nothing can be pushed offline")
+        if not isinstance(means.repository, Repository):
+            raise UsageError("a chunk index is pushed to a registry, and none is asked here")
         built = await _build(means, showing)
         index = index_referrer(built.subject, built.document)
         await _push(means.repository, index)

@@ -13,11 +13,12 @@ from mkfs.cache.store import Cache
 from mkfs.content.buffers import CAPACITY, Buffers
 from mkfs.content.describing import Terms
 from mkfs.content.engine import Engine
+from mkfs.content.sources import Elsewhere
 from mkfs.formats.choice import Choice
 from mkfs.formats.filters import parse_filter
 from mkfs.formats.selection import architecture_of, parse_labels
 from mkfs.oci.reference import Reference
-from mkfs.registry.repository import Repository
+from mkfs.registry.layout import AnyRepository, Layout
 from mkfs.service.asking import asking
 from mkfs.service.settings import SourceSettings
 
@@ -28,7 +29,7 @@ class Means:
     """What `content.artifact` asks for. `repository` is None when nothing may be asked."""
 
     reference: Reference
-    repository: Repository | None
+    repository: AnyRepository | None
     engine: Engine
     terms: Terms
 
@@ -52,7 +53,7 @@ async def opening(settings: SourceSettings, *, buffers: int = CAPACITY) -> Async
     Raises `BadReference`, `CacheUnusable`, `UsageError` (a registry or proxy that makes no sense). An error that leaves the block
     may come in a group of one: see `service.failures.sole`.
     """
-    reference = Reference.parse(settings.reference)
+    reference = Reference.parse_source(settings.reference)
     choice = Choice(
         tuple(parse_filter(text) for text in settings.filters),
         frozenset(settings.reference_hosts),
@@ -67,10 +68,17 @@ async def opening(settings: SourceSettings, *, buffers: int = CAPACITY) -> Async
             trio.open_nursery() as nursery,
         ):
             try:
-                repository = None if settings.offline else client.repository(reference)
-                terms = Terms(policy, choice, client.repository, settings.deferred)
-                yield Means(reference, repository, Engine(nursery, cache, Buffers(buffers)), terms)
+                elsewhere = None if settings.offline else client.repository
+                terms = Terms(policy, choice, elsewhere, settings.deferred)
+                yield Means(reference, _repository(reference, elsewhere), Engine(nursery, cache, Buffers(buffers)), terms)
             finally:
                 nursery.cancel_scope.cancel()
     finally:
         cache.close()
+
+
+def _repository(reference: Reference, elsewhere: Elsewhere | None) -> AnyRepository | None:
+    """Where the artifact is: a directory can be asked offline as well."""
+    if reference.is_layout:
+        return Layout(Path(reference.repository))
+    return None if elsewhere is None else elsewhere(reference, False)  # noqa: FBT003 - see Elsewhere
