@@ -204,31 +204,31 @@ def test_diff_ids_of_either_spelling_are_known(prefix: str) -> None:
     made = modctl(FILES, prefix=prefix, raw=False)  # type: ignore[arg-type]  # both are prefixes
     answer = plan_made(made.artifact)
     assert [each.diff_id for each in answer.layers] == [each.descriptor.digest for each in answer.layers]
-    assert answer.warnings == ()
+    assert answer.doubts == ()
 
 
 @pytest.mark.parametrize(
-    ("diff_ids", "warnings"),
+    ("diff_ids", "doubts"),
     [
         (None, ()),
         (["sha256:" + "0" * 64, "nonsense"], ("config: 2 of 2 diff_ids are not those of their layers",)),
         ([], ("config: 0 diff_ids for 2 layers",)),
     ],
 )
-def test_diff_ids_that_cannot_be_right_are_a_warning(diff_ids: list[str] | None, warnings: Sequence[str]) -> None:
+def test_diff_ids_that_cannot_be_right_are_told(diff_ids: list[str] | None, doubts: Sequence[str]) -> None:
     parts = [layer("weight.v1.raw", b"1", path="1"), layer("doc.v1.tar", b"2", path="2")]
-    assert plan_made(pack(*parts, config=model_config({}, diff_ids=diff_ids))).warnings == warnings
+    assert plan_made(pack(*parts, config=model_config({}, diff_ids=diff_ids))).doubts == doubts
 
 
 def test_diff_ids_of_compressed_layers_are_left_to_whoever_decompresses_them() -> None:
     inside = Digest.of(b"inside")
     part = layer("doc.v1.tar+gzip", b"z")
     answer = plan_made(pack(part, config=model_config({}, diff_ids=[str(inside)])))
-    assert (answer.layers[0].diff_id, answer.warnings) == (inside, ())
+    assert (answer.layers[0].diff_id, answer.doubts) == (inside, ())
 
 
 def test_wrong_diff_ids_of_kit_are_told_once() -> None:
-    assert plan_golden("kit-1.11-full-modelpack").warnings == ("config: 8 of 8 diff_ids are not those of their layers",)
+    assert plan_golden("kit-1.11-full-modelpack").doubts == ("config: 8 of 8 diff_ids are not those of their layers",)
 
 
 def needed(made: Artifact) -> list[Digest]:

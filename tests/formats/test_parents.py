@@ -159,3 +159,12 @@ def test_what_is_wrong_with_a_parent_is_said_of_the_parent() -> None:
     with pytest.raises(BadDocument) as bad:
         plan(child(), **{PARENT: broken})
     assert str(broken.digest) in bad.value.where
+
+
+def test_what_of_a_parent_is_not_shown_is_said() -> None:
+    kit = KitBuilder("base").model("weights.bin", b"w").build()
+    (layer,) = json.loads(kit.manifest)["layers"]
+    parts = [Part(layer["mediaType"], whole(kit.layers[0].body)), Part("application/vnd.kitops.modelkit.soul.v1.tar", b"?")]
+    strange = artifact(Part(KITOPS_CONFIG, kit.config), parts)
+    (warning,) = plan(child(), **{PARENT: strange}).warnings
+    assert warning.startswith(f"{PARENT}@{strange.digest}: layer 2 of 2")

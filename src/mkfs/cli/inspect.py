@@ -56,7 +56,7 @@ def command(*, linting: bool, form: str, source: SourceSettings) -> None:
     """Show digest, format, properties and layers of the artifact REF. Fetches its manifest and config only."""
     description, rows = trio.run(_describe, source)
     for notice in description.notices:
-        click.echo(notice, err=True)
+        click.echo(printable(notice), err=True)
     findings = lint(description.documents) if linting else []
     if form == "json":
         click.echo(json.dumps(_document(description, rows) | ({"findings": findings} if linting else {}), indent=2))
@@ -114,7 +114,7 @@ def _document(description: Description, rows: list[LayerRow]) -> dict[str, objec
             {"reference": str(parent), "covered_by_digest": parent not in description.plan.uncovered_parents}
             for parent in description.plan.parents
         ],
-        "warnings": list(description.plan.warnings),
+        "warnings": [*description.plan.warnings, *description.plan.doubts],
         "signed_by": list(description.verdict.signed_by),
         "refused": [asdict(refusal) for refusal in description.verdict.refused],
         "size_bytes": sum(row.size_bytes for row in rows),
@@ -155,5 +155,5 @@ def _print(description: Description, rows: list[LayerRow]) -> None:
         click.echo(f"  {format_size(row.size_bytes):>10}  {row.proof:<9}  {row.digest}  {printable(what)}")
     for refusal in description.verdict.refused:
         click.echo(f"not believed: {printable(refusal.what)}: {printable(refusal.reason)}", err=True)
-    for warning in description.plan.warnings:
-        click.echo(f"warning: {printable(warning)}", err=True)
+    for doubt in description.plan.doubts:
+        click.echo(f"warning: {printable(doubt)}", err=True)

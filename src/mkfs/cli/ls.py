@@ -48,7 +48,7 @@ def command(*, long: bool, form: str, source: SourceSettings) -> None:
     with showing_when_needed(source.reference) as shown:
         reference, notices, rows = trio.run(_list, source, shown)
     for notice in notices:
-        click.echo(notice, err=True)
+        click.echo(printable(notice), err=True)
     if form == "json":
         click.echo(json.dumps(_document(reference, rows), indent=2))
         return

@@ -13,6 +13,7 @@ from mkfs.cli import places
 from mkfs.cli.options import filter_option, offline_option, reads, source_options, verbosity, which_options
 from mkfs.cli.progress import LINE_SECONDS, showing_when_needed
 from mkfs.cli.report import fail
+from mkfs.cli.text import printable
 from mkfs.errors import MountpointUnusable, UsageError
 from mkfs.fuse import kernel
 from mkfs.registry.settings import UNVERIFIED
@@ -170,7 +171,7 @@ def _tell(outcome: Outcome, *, quiet: bool) -> None:
         fail(outcome.exit_code, outcome.lines)
     if not quiet:
         for line in outcome.lines:
-            click.echo(line, err=True)
+            click.echo(printable(line), err=True)
 
 
 def _octal(text: str) -> int:

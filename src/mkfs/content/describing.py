@@ -29,6 +29,7 @@ from mkfs.registry.manifests import ResolvedManifest
 
 log = logging.getLogger(__name__)
 
+WARNINGS_TOLD: Final = 5  # of things that are not shown; the log has all of them
 INDEXES_LIMIT: Final = 2  # an index of platforms within an index of models; deeper ones nobody makes
 
 
@@ -102,14 +103,13 @@ async def describe_from(sources: Sources, terms: Terms) -> Description:
 
     await all_done((plan, vouch))  # at once: each asks for other things
     (documents, plan_), verdict = planned[0], judged[0]
-    for warning in plan_.warnings:
+    for warning in (*plan_.warnings, *plan_.doubts):
         log.info("%s: %s", source.reference, warning)
     parents = await _judge_parents(sources, plan_, terms.policy)
     for each in (verdict, *parents.values()):
         for refusal in each.refused:
             log.info("%s: not believed: %s: %s", source.reference, refusal.what, refusal.reason)
     await sources.remember(resolved)
-    nothing = () if plan_.layers or plan_.files else plan_.warnings  # a person should know why it is empty
     return Description(
         source.reference,
         chosen.digest,
@@ -119,7 +119,7 @@ async def describe_from(sources: Sources, terms: Terms) -> Description:
         verdict,
         parents,
         source.resolved_at,
-        (*source.notices, *_origins(plan_), *nothing),
+        (*source.notices, *_origins(plan_), *_left_out(plan_)),
         None if chosen is resolved else resolved.digest,
     )
 
@@ -170,6 +170,12 @@ async def _out_of_indexes(source: Source, resolved: ResolvedManifest, choice: Ch
             raise type(error)(f"{source.reference}: {error.what}", error.where, error.hint) from error
         resolved = await source.entry(entry)
     raise Unsupported(f"{source.reference} is an index of indexes, more than {INDEXES_LIMIT} deep")
+
+
+def _left_out(plan: Plan) -> tuple[str, ...]:
+    """A line for each thing that is not shown, of the first few."""
+    told = plan.warnings[:WARNINGS_TOLD]
+    return told if told == plan.warnings else (*told, f"{len(plan.warnings) - len(told)} more things are not shown")
 
 
 def _origins(plan: Plan) -> list[str]:

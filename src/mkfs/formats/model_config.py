@@ -147,19 +147,19 @@ def _read(document: Json, origin: str) -> ModelConfig:
     return ModelConfig(document, origin, tuple(cast("list[str]", value)))
 
 
-def wrong_diff_ids(config: ModelConfig, documents: Documents) -> list[str]:
-    """A warning where the config's diff_ids cannot be right: another number, or not the digests of layers stored as they are.
+def wrong_diff_ids(config: ModelConfig, documents: Documents) -> tuple[str, ...]:
+    """A doubt where the config's diff_ids cannot be right: another number, or not the digests of layers stored as they are.
 
     No refusal: a layer's own digest proves its bytes, and kit 1.11 writes wrong ones into every ModelPack.
     """
     layers = documents.manifest.layers
     if config.diff_ids is None:
-        return []
+        return ()
     if len(config.diff_ids) != len(layers):
-        return [f"{config.origin}: {len(config.diff_ids)} diff_ids for {len(layers)} layers"]
+        return (f"{config.origin}: {len(config.diff_ids)} diff_ids for {len(layers)} layers",)
     plain = [number for number, layer in enumerate(layers) if _is_stored_plain(layer)]
     wrong = sum(config.diff_ids[number] != str(layers[number].digest) for number in plain)
-    return [f"{config.origin}: {wrong} of {len(layers)} diff_ids are not those of their layers"] if wrong else []
+    return (f"{config.origin}: {wrong} of {len(layers)} diff_ids are not those of their layers",) if wrong else ()
 
 
 def _is_stored_plain(layer: Descriptor) -> bool:

@@ -43,6 +43,12 @@ def plan(documents: Documents) -> Plan | Need:
         reading = TarLayer(kinds=frozenset(EntryKind), compression=compression, keeps_times=True)
         name = f"{number + 1} of {len(manifest.layers)}"
         layers.append(PlannedLayer(layer, reading, "model", name, ("",), config.diff_id(number)))
-    warnings = (*left_out, *wrong_diff_ids(config, documents))
-    claims = tuple(of_image_config(config.document))
-    return Plan("container image with a model", tuple(layers), warnings=warnings, overlay=True, top=TOP, claims=claims)
+    return Plan(
+        "container image with a model",
+        tuple(layers),
+        warnings=tuple(left_out),
+        doubts=wrong_diff_ids(config, documents),
+        overlay=True,
+        top=TOP,
+        claims=tuple(of_image_config(config.document)),
+    )

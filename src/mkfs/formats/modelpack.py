@@ -55,7 +55,7 @@ def plan(documents: Documents) -> Plan | Need:
     if text:
         planned = kitops.plan_kitfile(read_kitfile(text.encode("utf-8")), manifest, "CNCF ModelPack")
         claims = (*of_model_config(config.document, config.origin), *planned.claims)
-        return replace(planned, claims=claims).warned(*wrong_diff_ids(config, documents))
+        return replace(planned, claims=claims, doubts=wrong_diff_ids(config, documents))
     return _by_layers(documents, config)
 
 
@@ -74,7 +74,8 @@ def _by_layers(documents: Documents, config: ModelConfig) -> Plan:
     return Plan(
         format_name=_name(manifest),
         layers=tuple(layers),
-        warnings=(*unknown, *wrong_diff_ids(config, documents)),
+        warnings=tuple(unknown),
+        doubts=wrong_diff_ids(config, documents),
         overlay=_is_snapshot(manifest, layers),
         claims=tuple(of_model_config(config.document, config.origin)),
     )

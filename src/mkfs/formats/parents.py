@@ -28,7 +28,7 @@ def with_parents(
     """
     if filters and not any(each.elements & MODEL_ELEMENTS for each in filters):
         return replace(child, parent="")
-    layers = list(child.layers)
+    layers, warnings = list(child.layers), list(child.warnings)
     chain: list[Reference] = []
     text = child.parent
     while text:
@@ -47,10 +47,11 @@ def with_parents(
             return replace(answer, origin=parent.reference)
         own = [replace(layer, origin=parent.reference) for layer in answer.layers if layer.element in MODEL_ELEMENTS]
         layers[:0] = own
+        warnings += (f"{parent.reference}: {warning}" for warning in answer.warnings)
         text = answer.parent
     parents = tuple(documents.parents[reference].reference for reference in chain)
     uncovered = tuple(documents.parents[reference].reference for reference in chain if reference.digest is None)
-    return replace(child, layers=tuple(layers), parent="", parents=parents, uncovered_parents=uncovered)
+    return replace(child, layers=tuple(layers), warnings=tuple(warnings), parent="", parents=parents, uncovered_parents=uncovered)
 
 
 def _reference(text: str, chain: Sequence[Reference]) -> Reference:

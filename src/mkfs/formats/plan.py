@@ -137,7 +137,8 @@ class Plan:
     layers: tuple[PlannedLayer, ...]
     files: tuple[InlineFile, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict, hash=False)  # for `inspect`: name, version, description …
-    warnings: tuple[str, ...] = ()  # what was skipped or looks wrong, one line each
+    warnings: tuple[str, ...] = ()  # what of the artifact is not shown, one line each
+    doubts: tuple[str, ...] = ()  # what looks wrong and changes nothing of what is shown, one line each
     overlay: bool = False
     top: bytes = b""
     parent: str = ""
