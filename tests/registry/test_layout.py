@@ -1,5 +1,6 @@
 """OCI layout directories: what a name in one means, and that a file in it is believed as little as a registry."""
 
+import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -176,11 +177,19 @@ async def test_a_directory_without_an_index_is_no_layout(tmp_path: Path) -> None
         await Layout(tmp_path).resolve(named(tmp_path))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-async def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:
+async def test_a_file_that_may_not_or_cannot_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = layout(tmp_path, [entry(MANIFEST, "7b")])
-    blob_path(tmp_path, BLOB).chmod(0)
-    with pytest.raises(NotAuthorised, match="may not be read"):
+
+    def refuse(path: Path, _flags: int) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mkfs.registry.layout.os.open", refuse)  # root, who runs this, may read everything
+        with pytest.raises(NotAuthorised, match=f"{BLOB.hex} may not be read"):
+            await made.head_blob(WHOLE)
+    blob_path(tmp_path, BLOB).unlink()
+    blob_path(tmp_path, BLOB).symlink_to(BLOB.hex)
+    with pytest.raises(Unreachable, match="cannot be read: Too many levels of symbolic links"):
         await made.head_blob(WHOLE)
 
 
