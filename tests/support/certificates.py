@@ -20,9 +20,9 @@ class Authority:
     own: Certificate
 
     @classmethod
-    def new(cls, directory: Path, name: str = "authority") -> "Authority":
+    def new(cls, directory: Path, name: str = "authority", kind: str = "ec") -> "Authority":
         made = Certificate(directory / f"{name}.crt", directory / f"{name}.private")
-        _new(made, f"/CN={name}", "basicConstraints=critical,CA:TRUE")
+        _new(made, f"/CN={name}", "basicConstraints=critical,CA:TRUE", kind=kind)
         return cls(made)
 
     def signed(self, directory: Path, name: str, names: str = "IP:127.0.0.1", *, expired: bool = False) -> Certificate:
@@ -38,11 +38,12 @@ class Authority:
         return made
 
 
-def _new(made: Certificate, subject: str, extension: str, *more: str | Path) -> None:
+def _new(made: Certificate, subject: str, extension: str, *more: str | Path, kind: str = "ec") -> None:
     made.cert.parent.mkdir(parents=True, exist_ok=True)
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2"]
+    curve = ["-pkeyopt", "ec_paramgen_curve:P-256"] if kind == "ec" else []
+    options = ["-newkey", kind, *curve, "-noenc", "-days", "2"]
     files: list[str | Path] = ["-keyout", made.key, "-out", made.cert]
-    _openssl("req", "-x509", *kind, "-subj", subject, "-addext", extension, *files, *more)
+    _openssl("req", "-x509", *options, "-subj", subject, "-addext", extension, *files, *more)
 
 
 def _openssl(*words: str | Path) -> None:

@@ -4,6 +4,7 @@ Its storage can be damaged behind its back: `stored(digest)` is the file it serv
 file is what it sends.
 """
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -17,18 +18,6 @@ from tests.support.certificates import Authority, Certificate
 from tests.support.processes import listening
 
 _LISTENING: Final = re.compile(r"listening on (127\.0\.0\.1:[0-9]+)")
-_CONFIG: Final = """\
-version: 0.1
-log: {{level: info, accesslog: {{disabled: true}}}}
-storage:
-  filesystem: {{rootdirectory: {storage}}}
-  delete: {{enabled: true}}
-http:
-  addr: "127.0.0.1:0"
-  secret: of this test
-"""
-_TLS: Final = "  tls: {{certificate: {cert}, key: {key}, clientcas: [{clients}]}}\n"
-_SIGN_IN: Final = "auth: {{htpasswd: {{realm: a registry under test, path: {passwords}}}}}\n"
 
 
 @dataclass(frozen=True)
@@ -70,24 +59,41 @@ def running(
     users: dict[str, str] | None = None,
     tls: Certificate | None = None,
     clients: Authority | None = None,
+    redirect_to: str = "",
+    proxy_of: str = "",
+    auth: dict[str, object] | None = None,
+    storage: dict[str, object] | None = None,
 ) -> Iterator[DockerRegistry]:
     """Runs `program` until the block is left, with everything it keeps in `directory`. With `users`, names to passwords, nobody
     else may in (htpasswd of apache2-utils: bcrypt is the only kind this registry reads). With `tls` it speaks that, and with
-    `clients` only to those whom that authority signed.
+    `clients` only to those whom that authority signed. `redirect_to`: who asks for a blob is sent to that URL. `proxy_of`: it is a
+    pull-through cache of the registry at that URL. `auth` and `storage` take the place of what its configuration has there.
     """
-    storage, config = directory / "storage", directory / "config.yml"
-    storage.mkdir(parents=True)
-    text = _CONFIG.format(storage=storage)
+    kept, config = directory / "storage", directory / "config.yml"
+    kept.mkdir(parents=True)
+    http: dict[str, object] = {"addr": "127.0.0.1:0", "secret": "of this test"}
+    document: dict[str, object] = {
+        "version": "0.1",
+        "log": {"level": "info", "accesslog": {"disabled": True}},
+        "storage": storage or {"filesystem": {"rootdirectory": str(kept)}, "delete": {"enabled": True}},
+        "http": http,
+    }
     if tls is not None:
-        text += _TLS.format(cert=tls.cert, key=tls.key, clients=clients.own.cert if clients else "")
+        http["tls"] = {"certificate": str(tls.cert), "key": str(tls.key), "clientcas": [str(clients.own.cert)] if clients else []}
+    if redirect_to:
+        document["middleware"] = {"storage": [{"name": "redirect", "options": {"baseurl": redirect_to}}]}
+    if proxy_of:
+        document["proxy"] = {"remoteurl": proxy_of}
+    if auth is not None:
+        document["auth"] = auth
     if users is not None:
         passwords = directory / "htpasswd"
         passwords.write_bytes(b"".join(_htpasswd(user, password) for user, password in users.items()))
-        text += _SIGN_IN.format(passwords=passwords)
-    config.write_text(text)
+        document["auth"] = {"htpasswd": {"realm": "a registry under test", "path": str(passwords)}}
+    config.write_text(json.dumps(document))  # which is YAML, too
     log: list[str] = []
     with listening([program, "serve", config], _LISTENING, log) as host:
-        yield DockerRegistry(host, storage, log)
+        yield DockerRegistry(host, kept, log)
 
 
 def _htpasswd(user: str, password: str) -> bytes:

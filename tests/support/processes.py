@@ -1,5 +1,6 @@
 """Programs that run beside a test and say on stderr when they are ready."""
 
+import os
 import re
 import subprocess
 import threading
@@ -18,7 +19,8 @@ def listening(command: Sequence[str | Path], ready: re.Pattern[str], words: list
     `words` grows by what it says.
     """
     name, words = command[0], [] if words is None else words
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}  # no cloud of anybody's
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
         drain = threading.Thread(target=words.extend, args=(process.stderr,), daemon=True)
         try:

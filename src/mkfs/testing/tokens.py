@@ -139,7 +139,7 @@ class TokenIssuer:
         return self._grant(user, fields.get("scope", "").split(), refresh_token=token)
 
     def _grant(self, user: str, scopes: list[str], *, refresh_token: str) -> Answer:
-        asked = (pair for text in scopes for pair in _asked(text))
+        asked = (pair for text in scopes for pair in asked_of(text))
         actions = frozenset((name, action) for name, action in asked if self._may(user, name, action))
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         life = self.expires_in_seconds
@@ -160,7 +160,7 @@ class TokenIssuer:
         return user != _ANONYMOUS or (self._anonymous and action == "pull")
 
 
-def _asked(scope: str) -> Iterator[tuple[str, str]]:
+def asked_of(scope: str) -> Iterator[tuple[str, str]]:
     """The repository and each action that `type:name:actions` asks for. The name may hold colons itself (scope.md)."""
     kind, _, rest = scope.partition(":")
     name, _, actions = rest.rpartition(":")
