@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from mkfs.errors import BadDocument, NotFound, Unreachable
 from mkfs.oci.digest import Digest
@@ -17,6 +19,7 @@ from mkfs.testing.registry import MemoryRegistry
 from tests.support.little_model import MANIFEST, MANIFEST_DIGEST
 
 LIST = "/tags/list"
+MOVED = Digest.of(b'{"schemaVersion":2}')
 
 
 async def test_all_tags_are_listed(registry: MemoryRegistry, repository: Repository) -> None:
@@ -103,4 +106,43 @@ async def test_a_tag_that_is_gone_is_not_found(client: Callable[..., RegistryCli
 
 async def test_a_moved_tag_means_another_digest(registry: MemoryRegistry, repository: Repository, reference: Reference) -> None:
     registry.push("team/model", "7b", b'{"schemaVersion":2}')
-    assert await repository.digest_of(reference) == Digest.of(b'{"schemaVersion":2}')
+    assert await repository.digest_of(reference) == MOVED
+
+
+@pytest.mark.logs(
+    f"registry.test/team/model:7b means {MOVED} now; what is shown stays {MANIFEST_DIGEST}", "means what is shown again"
+)
+async def test_a_tag_that_moves_is_told_once_and_when_it_comes_back(
+    registry: MemoryRegistry, client: Callable[..., RegistryClient], reference: Reference, autojump_clock: MockClock
+) -> None:
+    asking = client()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(asking.repository(reference).watch_tag, reference, MANIFEST_DIGEST, 100)
+        await trio.sleep(1000)
+        assert 8 <= len(registry.log) <= 12
+        assert {served.method for served in registry.log} == {"HEAD"}
+        for manifest, moves in ((b'{"schemaVersion":2}', 1), (MANIFEST, 2)):
+            registry.push("team/model", "7b", manifest)
+            await trio.sleep(1000)
+            assert asking.statistics().tags_moved == moves
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_registry_that_is_away_moves_no_tag(
+    registry: MemoryRegistry, client: Callable[..., RegistryClient], reference: Reference, autojump_clock: MockClock
+) -> None:
+    asking = client()
+    registry.faults.install(Fault(Match(), faults.Status(503)))
+    with trio.move_on_after(1000):
+        await asking.repository(reference).watch_tag(reference, MANIFEST_DIGEST, 100)
+    assert registry.log
+    assert asking.statistics().tags_moved == 0
+
+
+@pytest.mark.logs(f"means {MANIFEST_DIGEST} now; what is shown stays {MOVED}")
+async def test_where_a_digest_was_given_too_the_tag_is_asked_at_once(
+    registry: MemoryRegistry, repository: Repository, reference: Reference, autojump_clock: MockClock
+) -> None:
+    with trio.move_on_after(1):
+        await repository.watch_tag(reference.pinned(MOVED), MOVED, 100)
+    assert len(registry.log) == 1

@@ -5,7 +5,11 @@ import json
 import pytest
 
 from mkfs.oci.digest import Digest
+from mkfs.testing import faults
+from mkfs.testing.artifacts import Artifact
+from mkfs.testing.faults import Fault, Match
 from mkfs.testing.kits import Kit, KitBuilder
+from mkfs.testing.producers.images import index
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer
 from tests.support.mounting import Shell
@@ -53,3 +57,36 @@ def test_tags_are_listed_with_their_digests(registry: MemoryRegistry, server: Re
     assert (row["digest"], row["tags"], row["size_bytes"] > 0) == (str(digest), ["7b", "latest"], True)
     assert shell.run("tags", f"{server.host}/team/none").exit_code == 10
     assert shell.run("tags", "team/none").exit_code == 2
+
+
+def asked_twice(registry: MemoryRegistry) -> None:
+    """Returns when a mount asks for the second time from now: what came of the first is in the log then."""
+    for _ in range(2):
+        asked = faults.Withhold()
+        fault = registry.faults.install(Fault(Match(method="HEAD", path="/manifests/7b"), asked))
+        assert asked.gate.wait_until_held()
+        registry.faults.mend(fault)
+        asked.release()
+
+
+@pytest.mark.fuse
+def test_a_mount_notices_that_its_tag_moved_and_stays_as_it_is(
+    registry: MemoryRegistry, server: RegistryServer, kit: Kit, shell: Shell
+) -> None:
+    registry.push("team/kit", "7b", kit.manifest, kit.blobs)
+    with shell.mounted(f"{server.host}/team/kit:7b", "--tag-ttl", "1s") as mount:
+        moved = registry.push("team/kit", "7b", b'{"schemaVersion":2,"manifests":[]}')
+        asked_twice(registry)
+        assert f"7b means {moved} now; what is shown stays {Digest.of(kit.manifest)}" in mount.log_file.read_text()
+        assert (mount.place / "README.md").read_bytes() == b"# tagged\n"
+
+
+@pytest.mark.fuse
+def test_the_tag_of_an_index_has_not_moved_because_one_artifact_of_it_is_shown(
+    registry: MemoryRegistry, server: RegistryServer, kit: Kit, shell: Shell
+) -> None:
+    registry.push("team/kit", None, kit.manifest, kit.blobs)
+    registry.push("team/kit", "7b", index([(Artifact(kit.manifest, kit.blobs), {})]).manifest)
+    with shell.mounted(f"{server.host}/team/kit:7b", "--tag-ttl", "1s") as mount:
+        asked_twice(registry)
+        assert "WARNING" not in mount.log_file.read_text()

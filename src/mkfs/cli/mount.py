@@ -66,6 +66,15 @@ def _rate(text: str) -> int:
     "whole before. [default: however long it takes]",
 )
 @click.option(
+    "--tag-ttl",
+    metavar="DURATION",
+    callback=reads(parse_duration),
+    envvar="MKFS_TAG_TTL",
+    default="15min",
+    show_default=True,
+    help="How often it is looked whether the tag moved: that is logged, and the mount stays as it is. 0s: never.",
+)
+@click.option(
     "--log-file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where the daemon logs. [default: in /var/log/mkfs or ~/.local/state/mkfs/log]",
@@ -97,6 +106,7 @@ def command(
     umask: str,
     read_timeout: float,
     timeout: int | None,
+    tag_ttl: float,
     log_file: Path | None,
     scrub: int | None,
     proof: str,
@@ -134,6 +144,7 @@ def command(
         read_timeout_seconds=read_timeout,
         timeout_seconds=timeout,
         progress_seconds=shown.period_seconds,
+        tag_ttl_seconds=tag_ttl or None,
         xattr=xattr,
         scrub_bytes_per_second=scrub,
         verbosity=-1 if quiet else verbosity(click.get_current_context()),

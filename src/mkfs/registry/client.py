@@ -61,7 +61,7 @@ class RegistryClient:
         endpoints = [self._endpoint(route, is_mirror=True) for route in mirrors]
         endpoints.append(self._endpoint(own, is_mirror=False))
         pushing = Exchange(self._transport, self._authority(own, "pull,push"), own)
-        return Repository(reference, Endpoints(endpoints, self._transport.passed_over), pushing)
+        return Repository(reference, Endpoints(endpoints, self._transport.passed_over), pushing, self._transport.tag_moved)
 
     def _endpoint(self, route: Route, *, is_mirror: bool) -> Endpoint:
         if route.tls is not None:

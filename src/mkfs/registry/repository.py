@@ -5,8 +5,9 @@ What `resolve` and `read_blob` hand out matched a digest. What `open_range` hand
 
 import io
 import logging
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import BinaryIO, Final, final
+from typing import BinaryIO, Final, NoReturn, final
 
 import trio
 
@@ -23,6 +24,7 @@ from mkfs.registry.manifests import DAMAGED_HINT, ResolvedManifest, read_manifes
 from mkfs.registry.pushes import Pushes
 from mkfs.registry.referrers import Referrers
 from mkfs.registry.tags import read_digest, read_tags
+from mkfs.registry.watching import watch_tag
 from mkfs.units import MIB
 
 _log: Final = logging.getLogger(__name__)
@@ -36,11 +38,12 @@ class Repository:
     """Implements `registry.ranges.RangeReader`. Made by `RegistryClient.repository`; lives as long as its client.
 
     Reads go to `endpoints`, mirrors first. `pushing` is another way to the registry: who only reads never asks for more.
+    `tag_moved` is called when a tag that is watched means something else.
     """
 
-    def __init__(self, reference: Reference, endpoints: Endpoints, pushing: Exchange) -> None:
+    def __init__(self, reference: Reference, endpoints: Endpoints, pushing: Exchange, tag_moved: Callable[[], None]) -> None:
         self.registry, self.name = reference.registry, reference.repository
-        self._endpoints = endpoints
+        self._endpoints, self._tag_moved = endpoints, tag_moved
         self._pushes = Pushes(pushing)
 
     async def resolve(self, reference: Reference) -> ResolvedManifest:
@@ -82,6 +85,12 @@ class Repository:
         Raises as `resolve`.
         """
         return await self._endpoints.first(lambda each: read_digest(each.exchange, reference), by_tag=reference.digest is None)
+
+    async def watch_tag(self, reference: Reference, shown: Digest, every_seconds: float) -> NoReturn:
+        """Logs a warning whenever the tag of `reference` comes to mean another digest than it did, `shown` at the beginning; asks
+        by HEAD about every `every_seconds`, and at once where `reference` has a digest, too. Never ends; cancel it. Raises nothing.
+        """
+        await watch_tag(self._endpoints, reference, shown, every_seconds, self._tag_moved)
 
     async def push_blob(self, blob: Descriptor, content: bytes | BinaryIO) -> None:
         """Sends `content`, unless the repository has it. A file is read in a thread, from its beginning, some at a time, and must

@@ -65,6 +65,7 @@ class ClientStatistics:
     retries: int  # of small requests, after a failure
     redirects: int  # followed
     passed_over: int  # mirrors that had not what was asked for, or failed
+    tags_moved: int  # times that a watched tag came to mean something else
     answers: int  # open now, each with a slot
 
 
@@ -164,7 +165,7 @@ class Transport:
         self._inner = inner
         self._manners = Manners()
         self._slots = trio.Semaphore(CONNECTIONS)
-        self._requests = self._received_bytes = self._retries = self._redirects = self._passed_over = 0
+        self._requests = self._received_bytes = self._retries = self._redirects = self._passed_over = self._tags_moved = 0
 
     @asynccontextmanager
     async def ask(
@@ -214,6 +215,10 @@ class Transport:
         """A mirror did not have what was asked for, or failed."""
         self._passed_over += 1
 
+    def tag_moved(self) -> None:
+        """A tag that is watched means something else than before."""
+        self._tags_moved += 1
+
     def statistics(self) -> ClientStatistics:
         """A snapshot; cheap enough for every poll."""
         answers = CONNECTIONS - self._slots.value
@@ -223,6 +228,7 @@ class Transport:
             retries=self._retries,
             redirects=self._redirects,
             passed_over=self._passed_over,
+            tags_moved=self._tags_moved,
             answers=answers,
         )
 

@@ -12,14 +12,14 @@ from typing import Final
 
 import trio
 
-from mkfs.cache.store import Cache
 from mkfs.content.artifact import Artifact
 from mkfs.content.layer import Layer
 from mkfs.errors import MkfsError
 from mkfs.fuse.session import MountOptions, Session, mount
+from mkfs.registry.repository import Repository
 from mkfs.service import logs
 from mkfs.service.failures import is_interrupt, sole
-from mkfs.service.opening import opening
+from mkfs.service.opening import Means, opening
 from mkfs.service.pipe import Outcome
 from mkfs.service.progress import Progress, Showing
 from mkfs.service.scrubbing import scrub_slowly
@@ -97,7 +97,7 @@ async def _serve(settings: MountSettings, announce: Callable[[Outcome], None], s
     async with opening(settings.source) as means:
         artifact = await open_shown(means, Showing(show, settings.progress_seconds), settings.timeout_seconds)
         try:
-            await _show(artifact, means.engine.cache, settings, announce)
+            await _show(artifact, means, settings, announce)
         finally:
             artifact.close()
 
@@ -106,7 +106,7 @@ async def _forget(session: Session, planted: Planted, layer: Layer) -> None:
     await session.forget(planted.files_of(layer))
 
 
-async def _show(artifact: Artifact, cache: Cache, settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
+async def _show(artifact: Artifact, means: Means, settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
     description = artifact.description
     name = str(description.reference.pinned(description.digest))
     forest = Forest()
@@ -134,7 +134,10 @@ async def _show(artifact: Artifact, cache: Cache, settings: MountSettings, annou
                 nursery.start_soon(stop_when_told)
                 await nursery.start(serve)
                 if settings.scrub_bytes_per_second is not None:
-                    nursery.start_soon(scrub_slowly, cache, settings.scrub_bytes_per_second)
+                    nursery.start_soon(scrub_slowly, means.engine.cache, settings.scrub_bytes_per_second)
+                if settings.tag_ttl_seconds and isinstance(means.repository, Repository) and means.reference.tag is not None:
+                    meant = description.index or description.digest
+                    nursery.start_soon(means.repository.watch_tag, means.reference, meant, settings.tag_ttl_seconds)
                 log.info("mounted %s at %s, pid %d", name, settings.mountpoint, os.getpid())
                 notices = (*artifact.notices, DEFERRED_NOTICE) if settings.source.deferred else artifact.notices
                 try:

@@ -44,6 +44,7 @@ class MountSettings:
     read_timeout_seconds: float
     timeout_seconds: float | None = None  # until it must be readable; None: however long it takes
     progress_seconds: float = 10.0  # between two words on how far compressed layers are
+    tag_ttl_seconds: float | None = None  # how often it is looked whether the tag moved; None: never
     xattr: bool = False  # answer user.mkfs.* attributes
     scrub_bytes_per_second: int | None = None  # None: no scrubbing
     verbosity: int = 0  # -1 warnings only, 0 information, 1 and more debugging
