@@ -4,11 +4,14 @@ httpcore 1.0.9 lost a slot of its pool for good when a request was cancelled whi
 that in the pool we use, without our own slots around it; the others look at what we put on top.
 """
 
+from pathlib import Path
+
 import httpcore2
 import pytest
 import trio
 import trio.testing
 
+from mkfs.errors import NotFound
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.reference import Reference
 from mkfs.ranges import ByteRange
@@ -16,12 +19,18 @@ from mkfs.registry.client import ClientSettings, RegistryClient
 from mkfs.registry.credentials import Credentials
 from mkfs.registry.pool import CONNECTIONS
 from mkfs.registry.repository import Repository
+from mkfs.registry.settings import HostsSettings, TlsSettings
 from mkfs.testing import faults
+from mkfs.testing.access import Bearer
 from mkfs.testing.faults import Fault, Match
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer, serve
+from mkfs.testing.tokens import TokenIssuer
+from tests.support.attached import Attached
+from tests.support.certificates import Authority
+from tests.support.docker_registry import running
 from tests.support.interrupting import MOST_STEPS, interrupted
-from tests.support.little_model import BLOB_PATH, DATA
+from tests.support.little_model import BLOB_PATH, DATA, MANIFEST, MANIFEST_DIGEST, MEDIA_TYPE
 
 HANG_SECONDS = 10  # of real time: a leak shows as a request that waits for ever
 ROUNDS = 10  # trio leaves to chance who goes first, so each order comes up
@@ -100,8 +109,85 @@ async def test_a_reader_may_be_cancelled_at_any_await(registry: MemoryRegistry, 
             assert step > 4
 
 
-HANG_SECONDS = 10  # of real time: a leak shows as a request that waits for ever
-ROUNDS = 10  # trio leaves to chance who goes first, so each order comes up
+async def test_a_push_may_be_cancelled_at_any_await(registry: MemoryRegistry) -> None:
+    subject = Descriptor(MEDIA_TYPE, MANIFEST_DIGEST, len(MANIFEST))
+    with serve(registry) as server, trio.fail_after(6 * HANG_SECONDS):
+        client, repository = client_of(server)
+        async with client:
+            for step in range(1, MOST_STEPS):
+                attached = Attached(subject, document=f"document {step}".encode() * 30_000)
+
+                async def work(attached: Attached = attached) -> None:
+                    await attached.push(repository)
+
+                through = await interrupted(work, tasks=2, at_step=step)
+                assert client.statistics().answers == 0
+                await work()
+                assert attached.descriptor in await repository.referrers(MANIFEST_DIGEST)
+                if through == 2:
+                    break
+            assert 10 < step < MOST_STEPS - 1
+
+
+async def test_whatever_is_asked_may_be_cancelled_at_any_await(
+    registry: MemoryRegistry, storage: MemoryRegistry, blob: Descriptor, tmp_path: Path
+) -> None:
+    """By way of a mirror that fails, a token, and a storage host with addresses that become too old."""
+    mirror = MemoryRegistry()
+    mirror.faults.install(Fault(Match(), faults.Status(503)))
+    with serve(registry) as server, serve(storage) as behind, serve(mirror) as before, trio.fail_after(6 * HANG_SECONDS):
+        issuer = TokenIssuer(anonymous=True)
+        registry.access = Bearer(issuer)
+        registry.faults.install(Fault(Match(path="/v2/.*/blobs/"), faults.Redirect(f"{behind.url}/storage/{{digest}}")))
+        directory = tmp_path / f"localhost:{server.port}"
+        directory.mkdir()
+        (directory / "hosts.toml").write_text(f'[host."http://localhost:{before.port}"]\n')
+        reference = Reference.parse(f"localhost:{server.port}/team/model:7b")
+        settings = ClientSettings(hosts=HostsSettings((str(tmp_path),)))
+        for step in range(1, MOST_STEPS):
+            async with RegistryClient(settings, Credentials.anonymous()) as client:
+                repository = client.repository(reference)
+
+                async def work(repository: Repository = repository) -> None:
+                    await repository.resolve(reference)
+                    assert (await repository.read_blob(blob)).data == DATA
+                    await repository.digest_of(reference)
+                    await repository.referrers(blob.digest)
+                    await repository.head_blob(blob)
+
+                await work()
+                issuer.revoke()
+                old = storage.faults.install(Fault(Match(), faults.Status(403), times=2))
+                through = await interrupted(work, tasks=2, at_step=step)
+                storage.faults.mend(old)
+                assert client.statistics().answers == 0
+                await work()
+                if through == 2:
+                    break
+        assert 20 < step < MOST_STEPS - 1
+
+
+@pytest.mark.registry
+async def test_a_handshake_may_be_cancelled_at_any_await(docker_registry: Path, tmp_path: Path) -> None:
+    authority = Authority.new(tmp_path)
+    settings = ClientSettings(plain_http=False, tls=TlsSettings(ca_file=str(authority.own.cert)))
+    with running(docker_registry, tmp_path / "registry", tls=authority.signed(tmp_path, "server")) as server:
+        reference = Reference.parse(f"{server.host}/team/model:7b")
+        with trio.fail_after(3 * HANG_SECONDS):
+            for step in range(1, MOST_STEPS):
+                async with RegistryClient(settings, Credentials.anonymous()) as client:
+                    repository = client.repository(reference)
+
+                    async def work(repository: Repository = repository) -> None:
+                        with pytest.raises(NotFound):
+                            await repository.resolve(reference)
+
+                    through = await interrupted(work, tasks=3, at_step=step)
+                    assert client.statistics().answers == 0
+                    await work()
+                    if through == 3:
+                        break
+            assert 5 < step < MOST_STEPS - 1
 
 
 @pytest.mark.parametrize("stalled", [faults.Withhold(), faults.Stall(1000)], ids=["before the answer", "within the body"])

@@ -4,7 +4,7 @@ import base64
 import json
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,8 @@ from trio.testing import MockClock
 
 from mkfs.errors import MkfsError
 from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.digest import Digest
+from mkfs.oci.media_types import OCI_MANIFEST
 from mkfs.oci.reference import Reference
 from mkfs.ranges import ByteRange
 from mkfs.registry.client import ClientSettings, RegistryClient
@@ -27,6 +29,8 @@ from mkfs.testing.tokens import TokenIssuer
 
 PASSWORD, USER = "pl4nted-p4ssword", "pl4nted-user"
 SIGNATURE, TOKEN = "pl4nted-signature", "pl4nted-token"
+NEW = Descriptor("x", Digest.of(b"new"), 3)
+MANIFEST = b'{"schemaVersion":2,"config":{"mediaType":"x","digest":"%s","size":3},"layers":[]}' % str(NEW.digest).encode()
 SECRETS = (PASSWORD, USER, SIGNATURE, TOKEN, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(), "pl4nted")
 
 
@@ -55,7 +59,7 @@ class Echo:
         if not shown:
             return Basic({}).refuse(request, repository)
         said = {"errors": [{"code": "DENIED", "message": f"no entry with {words} for you"}]}
-        return Answer.of_bytes(self.status, json.dumps(said).encode())
+        return Answer.of_bytes(self.status, json.dumps(said).encode(), {"Warning": f'299 - "{words}", 299 - "{words[-30:]}"'})
 
     def token(self, request: Request, /) -> Answer | None:
         return None
@@ -72,7 +76,19 @@ async def failing(seen: list[str], client: RegistryClient, reference: Reference,
             async for _ in body:
                 pass
 
-    for work in (lambda: repository.resolve(reference), lambda: repository.read_blob(blob), stream, stream):
+    work_of_all_kinds: list[Callable[[], Awaitable[object]]] = [
+        lambda: repository.resolve(reference),
+        lambda: repository.read_blob(blob),
+        stream,
+        stream,
+        lambda: repository.head_blob(blob),
+        lambda: repository.digest_of(reference),
+        repository.tags,
+        lambda: repository.referrers(blob.digest),
+        lambda: repository.push_blob(NEW, b"new"),
+        lambda: repository.push_manifest(MANIFEST, OCI_MANIFEST, "new"),
+    ]
+    for work in work_of_all_kinds:
         try:
             await work()
         except MkfsError as error:
@@ -156,6 +172,23 @@ async def test_a_signed_address_is_shown_to_nobody(
     registry.faults.install(Fault(Match(path="/blobs/"), faults.Redirect(signed)))
     storage.faults.install(Fault(Match(), action))
     await failing(seen, client(), reference, blob)
+
+
+@pytest.mark.parametrize("action", [faults.Status(403), faults.Status(500), faults.Reset(None)])
+async def test_a_signed_place_for_an_upload_is_shown_to_nobody(
+    registry: MemoryRegistry,
+    storage: MemoryRegistry,
+    client: Callable[..., RegistryClient],
+    reference: Reference,
+    blob: Descriptor,
+    seen: list[str],
+    autojump_clock: MockClock,
+    action: faults.Action,
+) -> None:
+    registry.uploads.place = f"https://storage.test/v2/x/blobs/uploads/{{id}}?sig={SIGNATURE}"
+    storage.faults.install(Fault(Match(), action))
+    await failing(seen, client(), reference, blob)
+    assert [served.method for served in storage.log]
 
 
 @pytest.mark.parametrize("bulk_bytes", [BULK_BYTES, 1], ids=["pool", "lane"])

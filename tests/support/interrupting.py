@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-MOST_STEPS = 60  # of one request; loops over the steps end long before
+MOST_STEPS = 100  # of one request, or of several in a row; loops over the steps end long before
 
 
 class Interrupt(trio.abc.Instrument):

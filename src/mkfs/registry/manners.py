@@ -39,11 +39,13 @@ class Manners:
         self._peace_until: dict[Origin, float] = {}  # on trio's clock; bounded by the hosts in use
         self._said: set[tuple[Origin, str]] = set()
 
-    def heard(self, head: Head, origin: Origin) -> None:
-        """Takes note of what an answer asks for."""
+    def heard(self, head: Head, origin: Origin, is_secret: Callable[[str], bool]) -> None:
+        """Takes note of what an answer asks for. `is_secret`: whether a text repeats what the host was shown."""
         for value in head.header_values("Warning"):
             for text in _WARNING.findall(value):
-                self._warn(origin, one_line(text.replace("\\", "")))
+                plain = text.replace("\\", "")
+                if not is_secret(plain):
+                    self._warn(origin, one_line(plain))
         if head.status not in _TELLS_WHEN:
             return
         seconds = retry_after_seconds(head, self._clock())

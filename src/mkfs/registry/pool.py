@@ -19,6 +19,7 @@ from typing import Final, final
 
 import httpcore2
 import httpx2
+import trio
 
 from mkfs.errors import UsageError
 from mkfs.registry.hopeless import Hopeless
@@ -68,8 +69,13 @@ class WideStream(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - the interface's own parameter
     ) -> httpcore2.AsyncNetworkStream:
-        """The same connection under TLS."""
-        return WideStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        """The same connection under TLS. A handshake that fails or is cancelled closes it: httpcore2 forgets it when cancelled."""
+        try:
+            return WideStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self._stream.aclose()  # closes the socket, and waits for nobody
+            raise
 
     def get_extra_info(self, info: str) -> object:
         """What the pool asks about the socket."""

@@ -192,8 +192,9 @@ class Transport:
                     response = await self._inner.handle_async_request(request)
             except TRANSPORT_ERRORS as error:
                 raise unreachable(error, origin, seconds=answer_seconds) from error
-            answer = Answer(url, response, self, headers.get("Authorization", ""))
-            self._manners.heard(answer, origin)
+            shown = headers.get("Authorization", "")
+            answer = Answer(url, response, self, shown)
+            self._manners.heard(answer, origin, lambda text: _repeats(text, shown))
             try:
                 yield answer
             finally:
