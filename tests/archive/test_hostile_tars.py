@@ -22,6 +22,7 @@ from tests.archive.tarballs import (
     scan,
     scan_hopping,
     scan_to_the_end,
+    seal,
 )
 
 MIB = 1024 * 1024
@@ -51,6 +52,15 @@ ACCEPTED: dict[str, tuple[bytes, tuple[Entry, ...]]] = {
     ),
     "longest name": (pax({b"path": b"n" * 4096}) + header() + END, (entry(b"n" * 4096, 11 * BLOCK),)),
     "the same name twice": (member() + member(mode=0o600) + END, (entry(), entry(content_offset=2 * BLOCK, mode=0o600))),
+    "star's header with a short prefix": (
+        seal(header(b"n", prefix=b"p".ljust(131, b"\0") + b"00000000000\0" * 2)[:508] + b"tar\0") + END,
+        (entry(b"p/n"),),
+    ),
+    "directory of the archive itself": (header(b"./", flag=b"5") + END, (entry(b"./", kind=EntryKind.DIRECTORY),)),
+    "names that lead out, told as they are": (
+        header(b"/etc/passwd") + header(b"../x") + header(b"a/../b") + END,
+        (entry(b"/etc/passwd"), entry(b"../x", 2 * BLOCK), entry(b"a/../b", 3 * BLOCK)),
+    ),
     # links: told as they are; the tree refuses them
     "symbolic link to an absolute path": (
         member(flag=b"2", link=b"/etc/passwd") + END,
@@ -74,7 +84,6 @@ ACCEPTED: dict[str, tuple[bytes, tuple[Entry, ...]]] = {
     "character device": (member(flag=b"3") + END, (entry(kind=EntryKind.CHARACTER_DEVICE),)),
     "block device": (member(flag=b"4") + END, (entry(kind=EntryKind.BLOCK_DEVICE),)),
     "fifo": (member(flag=b"6") + END, (entry(kind=EntryKind.FIFO),)),
-    "contiguous file": (member(b"a", b"x", flag=b"7") + LAST, (entry(size_bytes=1), z(2 * BLOCK))),
     "V7 file": (member(b"a", b"x", flag=b"\0", magic=V7) + LAST, (entry(size_bytes=1), z(2 * BLOCK))),
     "V7 directory": (member(b"a/", flag=b"\0", magic=V7) + END, (entry(b"a/", kind=EntryKind.DIRECTORY),)),
     "directory without a slash": (member(flag=b"5") + END, (entry(kind=EntryKind.DIRECTORY),)),
@@ -139,11 +148,25 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "V7 file with a slash in its long name": (extended(b"L", b"b/\0") + header(b"a", flag=b"\0") + END, "ends in a slash"),
     "name by PAX and by GNU": (pax({b"path": b"b"}) + extended(b"L", b"c\0") + header() + END, "given twice"),
     "two GNU long names": (extended(b"L", b"b\0") + extended(b"L", b"c\0") + header() + END, "'L' in a wrong place, or twice"),
+    "file with a slash at the end of its PAX name": (pax({b"path": b"b/"}) + member() + END, "ends in a slash"),
+    "star's header with a full prefix": (
+        seal(header(b"n", prefix=b"p" * 131 + b"00000000000\0" * 2)[:508] + b"tar\0") + END,
+        "star and POSIX end in different places",
+    ),
+    "GNU long name of 1 TiB": (header(flag=b"L", size=base256(1 << 40)) + END, "take more than 1048576"),
     # links
     "link without a target": (member(flag=b"2") + END, "symbolic link has no target"),
     "hard link without a target": (member(flag=b"1") + END, "hard link has no target"),
     "symbolic link with content": (header(flag=b"2", link=b"t", size=512) + bytes(512) + END, "symbolic link has content"),
     "hard link with content": (header(flag=b"1", link=b"t", size=512) + bytes(512) + END, "hard link has content"),
+    "symbolic link with content by PAX": (
+        pax({b"size": b"512"}) + header(flag=b"2", link=b"t") + bytes(512) + END,
+        "symbolic link has content",
+    ),
+    "hard link with content by PAX": (
+        pax({b"size": b"512"}) + header(flag=b"1", link=b"t") + bytes(512) + END,
+        "hard link has content",
+    ),
     "empty PAX link target": (pax({b"linkpath": b""}) + header(flag=b"2", link=b"t") + END, "PAX linkpath is empty"),
     "NUL in a PAX link target": (pax({b"linkpath": b"a\0"}) + header(flag=b"2") + END, "holds a NUL"),
     "link target too long": (extended(b"K", b"t" * 4097) + header(flag=b"2") + END, "longer than 4096"),
@@ -159,6 +182,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "directory with content": (header(flag=b"5", size=512) + bytes(512) + END, "directory has content"),
     "directory with content by PAX": (pax({b"size": b"512"}) + header(flag=b"5") + bytes(512) + END, "directory has content"),
     "V7 directory with content": (header(b"a/", flag=b"\0", size=512) + bytes(512) + END, "directory has content"),
+    "fifo with content": (header(flag=b"6", size=512) + bytes(512) + END, "fifo has content"),
+    "device with content": (header(flag=b"3", size=512) + bytes(512) + END, "character device has content"),
+    "contiguous file": (member(b"a", b"x", flag=b"7") + LAST, "some readers see its content"),
+    "long name of an old GNU tar": (member(b"a", b"x", flag=b"N") + END, "type nobody knows"),
     "GNU volume label": (member(flag=b"V") + END, "type nobody knows"),
     "GNU multi-volume": (member(flag=b"M") + END, "type nobody knows"),
     "GNU directory of an incremental archive": (member(flag=b"D") + END, "type nobody knows"),
@@ -171,6 +198,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "GNU sparse 1.0": (pax({b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0"}) + header() + END, "sparse file"),
     "another name by GNU sparse": (pax({b"path": b"a", b"GNU.sparse.name": b"b"}) + header() + END, "sparse file"),
     "real size by GNU sparse": (pax({b"GNU.sparse.realsize": b"99999999999"}) + header() + END, "sparse file"),
+    "real size by star": (pax({b"SCHILY.realsize": b"600"}) + member(b"a", b"x") + END, "sparse file"),
     "sparse for all entries": (pax({b"GNU.sparse.major": b"1"}, b"g") + header() + END, "sparse file"),
     # PAX
     "PAX size is negative": (pax({b"size": b"-1"}) + header() + END, "PAX size is not a number"),
@@ -234,6 +262,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "size of 2 to the 64th": (header(size=base256(1 << 64)) + END, "content ends past the end"),
     "size is no number": (header(size=b"12345678x\0") + END, "size is not a number"),
     "size has two numbers": (header(size=b"1 2\0") + END, "size is not a number"),
+    "size behind a NUL": (header(size=b"\x000000000001\0") + pad(b"x") + END, "size is not a number"),
+    "size with something behind its end": (header(size=b"1\0rubbish\0\0\0") + pad(b"x") + END, "size is not a number"),
     "size in decimal": (header(size=b"0000000019\0") + END, "size is not a number"),
     "size as Python writes octal": (header(size=b"0o10\0") + END, "size is not a number"),
     "base-256 of another dialect": (header(size=b"\x81" + bytes(11)) + END, "size is not a number"),

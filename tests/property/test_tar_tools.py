@@ -146,11 +146,12 @@ SIZES: Final[list[int | bytes]] = [
     b"-0000000001\0",
     b"+1",
     b"0x1",
+    b"\x000000000001",
 ]
 MODES: Final[list[int | bytes]] = [0o644, b"0100644\0", b"\xff" * 8, b"abc"]
 FLAGS: Final = [b"0", b"0", b"0", b"\0", b"1", b"2", b"3", b"5", b"6", b"7", b"D", b"S", b"V", b"Z"]
 MAGICS: Final = [POSIX, POSIX, GNU, V7, b"ustar\x00\0\0", b"wrong\0\0\0"]
-KEYS: Final = [b"path", b"size", b"linkpath", b"mtime", b"comment", b"GNU.sparse.size"]
+KEYS: Final = [b"path", b"size", b"linkpath", b"mtime", b"comment", b"GNU.sparse.size", b"SCHILY.realsize"]
 VALUES: Final = [b"p", b"0", b"1", b"512", b"0.5", b"-1", b"", b"9" * 30]
 ENDS: Final = [END, END, END, b"", bytes(BLOCK), bytes(BLOCK) + header(b"behind") + END, END + header(b"behind") + END]
 
@@ -184,6 +185,8 @@ def odd_entry(start: bytes, chance: random.Random) -> bytes:
             magic=magic,
             prefix=b"" if magic == GNU else chance.choice([b"", b"p", b"p" * 155]),
         )
+        if chance.random() < 0.1:
+            block = seal(block[:508] + b"tar\0")
     if chance.random() < 0.1 and magic != GNU:
         block = seal(block[:345] + chance.randbytes(8) + block[353:])
     return out + block + pad(content)

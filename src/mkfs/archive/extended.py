@@ -17,11 +17,10 @@ _PAX, _PAX_GLOBAL, _GNU_PATH, _GNU_LINK = b"x", b"g", b"L", b"K"
 EXTENDED: Final = frozenset({_PAX, _PAX_GLOBAL, _GNU_PATH, _GNU_LINK})
 PATH_LIMIT_BYTES: Final = 4096  # PATH_MAX of Linux; holds for the target of a link as well
 
-_V7_FILE, _GNU_SPARSE = b"\0", b"S"
+_V7_FILE, _CONTIGUOUS, _GNU_SPARSE = b"\0", b"7", b"S"
 _KINDS: Final = {
     b"0": EntryKind.FILE,
     _V7_FILE: EntryKind.FILE,
-    b"7": EntryKind.FILE,  # contiguous; POSIX: to be taken as "0" by whoever has no such files
     b"1": EntryKind.HARDLINK,
     b"2": EntryKind.SYMLINK,
     b"3": EntryKind.CHARACTER_DEVICE,
@@ -90,6 +89,8 @@ class Extended:
 def _kind(header: Header, path: bytes) -> EntryKind:
     if header.flag == _GNU_SPARSE:
         raise BadArchive("sparse file: its content is not in one piece")
+    if header.flag == _CONTIGUOUS:  # POSIX: as "0", for whoever has no such files; Go, and kit with it, takes no content
+        raise BadArchive("contiguous file: some readers see its content, others do not")
     kind = _KINDS.get(header.flag)
     if kind is None:
         raise BadArchive(f"entry of a type nobody knows (got {header.flag!r})")

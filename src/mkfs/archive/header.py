@@ -1,7 +1,8 @@
 """One header block of a tar: V7, POSIX ustar and GNU share its layout (POSIX.1-2017, pax, "ustar Interchange Format").
 
 The ustar prefix belongs to the name only under the POSIX magic. GNU keeps times in its place (Python alone takes them for a name
-then), V7 nothing. Owner, group and device numbers are not read: nothing here shows them.
+then), V7 nothing, star a shorter prefix and two times behind it. Owner, group and device numbers are not read: nothing here
+shows them.
 """
 
 import struct
@@ -13,10 +14,11 @@ from mkfs.errors import BadArchive
 
 BLOCK_BYTES: Final = 512
 ZERO_BLOCK: Final = bytes(BLOCK_BYTES)
-# name, mode, (uid, gid), size, mtime, checksum, type flag, link name, magic, (version, names, device), prefix, (padding)
-_LAYOUT: Final = struct.Struct("100s8s16x12s12s8s1s100s6s82x155s12x")
+# name, mode, (uid, gid), size, mtime, checksum, type flag, link name, magic, (version, names, device), prefix, (padding), trailer
+_LAYOUT: Final = struct.Struct("100s8s16x12s12s8s1s100s6s82x155s8x4s")
 _CHECKSUM: Final = slice(148, 156)
 _POSIX_MAGIC, _GNU_MAGIC = b"ustar\0", b"ustar "
+_STAR_TRAILER, _STAR_PREFIX_BYTES = b"tar\0", 131
 
 
 @final
@@ -45,15 +47,17 @@ def until_nul(field: bytes) -> bytes:
 def decode_header(block: bytes) -> Header:
     """Reads one block of `BLOCK_BYTES`.
 
-    Raises `BadArchive`: wrong checksum, no number where one belongs, a negative size, a prefix where it has no meaning.
+    Raises `BadArchive`: wrong checksum, no number where one belongs, a negative size, a prefix without a meaning, or with two.
     """
-    name, mode, size, mtime, checksum, flag, link, magic, prefix = _LAYOUT.unpack(block)
+    name, mode, size, mtime, checksum, flag, link, magic, prefix, trailer = _LAYOUT.unpack(block)
     # POSIX: the sum of all bytes, the checksum's own taken as spaces. The signed sums of some tools from before 1990 are not taken.
     expected = sum(block) - sum(block[_CHECKSUM]) + len(block[_CHECKSUM]) * ord(" ")
     if octal_number(checksum, "checksum") != expected:
         raise BadArchive(f"not a tar header: its checksum is wrong (got {checksum!r}, expected {expected:06o})")
     path = until_nul(name)
     if prefix[0] and magic == _POSIX_MAGIC:
+        if trailer == _STAR_TRAILER and len(until_nul(prefix)) > _STAR_PREFIX_BYTES:  # Go alone ends it there
+            raise BadArchive("name has a prefix that star and POSIX end in different places")
         path = until_nul(prefix) + b"/" + path
     elif prefix[0] and magic != _GNU_MAGIC:
         raise BadArchive(f"name has a prefix, but the header is not of POSIX (got {magic!r}, expected {_POSIX_MAGIC!r})")

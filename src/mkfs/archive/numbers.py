@@ -9,7 +9,8 @@ from typing import Final
 
 from mkfs.errors import BadArchive
 
-_OCTAL: Final = re.compile(rb"[ \0]*([0-7]*)[ \0]*")  # POSIX: leading zeros, a space or NUL at the end; old tools pad in front
+# POSIX: leading zeros, a space or NUL at the end. Old tools pad with spaces in front; a NUL there ends the number for some readers.
+_OCTAL: Final = re.compile(rb" *([0-7]*)[ \0]*")
 _POSITIVE, _NEGATIVE = 0x80, 0xFF  # first byte of a base-256 field; anything else between is another dialect or damage
 _SIZE: Final = re.compile(rb"[0-9]{1,19}")  # 19 digits hold 2**63 - 1
 _SECONDS: Final = re.compile(rb"(-?[0-9]{1,19})(?:\.([0-9]*))?")

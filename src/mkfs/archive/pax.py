@@ -12,7 +12,7 @@ from mkfs.archive.numbers import pax_seconds, pax_size
 from mkfs.errors import BadArchive
 
 _LENGTH: Final = re.compile(rb"([1-9][0-9]{0,6}) ")  # of the whole record, itself included; seven digits are more than we take
-_SPARSE: Final = b"GNU.sparse."
+_SPARSE: Final = (b"GNU.sparse.", b"SCHILY.realsize")  # star's, which bsdtar alone takes for the size of any file
 
 
 @final
