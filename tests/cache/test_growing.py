@@ -13,7 +13,7 @@ from mkfs.oci.digest import Digest
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.units import KIB, MIB
 from tests.cache.conftest import Mount
-from tests.cache.material import MIXED, Material, archive, names, raw
+from tests.cache.material import MIXED, Material, archive, flip, names, raw
 from tests.cache.test_evict import OVERHEAD, bounded, is_there, layers, old
 from tests.cache.test_staging import open_for_writing
 
@@ -55,6 +55,15 @@ def test_what_this_process_received_need_not_be_read_back(cache: Cache) -> None:
     stored = staging.publish(INDEX)
     assert MIXED.is_right(MIXED.whole, stored.read(MIXED.whole))
     assert cache.statistics().hashed_chunks == 0
+
+
+def test_it_is_verified_as_any_other(cache: Cache, root: Path) -> None:
+    staging = cache.stage_growing(STORED)
+    grow(staging)
+    staging.publish(INDEX).close()
+    assert cache.verify(lambda _count: None).damage == ()
+    flip(root / "layers" / "sha256" / STORED.hex / "1", 5000)
+    assert [(each.kind, each.name) for each in cache.verify(lambda _count: None).damage] == [("layers", str(STORED))]
 
 
 def test_an_empty_layer_is_a_layer(cache: Cache) -> None:
