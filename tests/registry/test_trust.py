@@ -130,6 +130,13 @@ def test_a_directory_is_about_its_host_and_port_only(tmp_path: Path) -> None:
     assert found("registry-1.docker.io") == "docker.io"
 
 
+def test_a_host_is_looked_up_once(tmp_path: Path) -> None:
+    trust, origin = Trust(TlsSettings(directories=(str(tmp_path),))), Origin.of("https", "registry.test")
+    assert trust.about(origin) is None
+    certs_d(tmp_path, "registry.test")
+    assert trust.about(origin) is None  # also not a hundred times a second, for every range
+
+
 @contextmanager
 def refused(words: str, where: Path) -> Iterator[None]:
     with pytest.raises(UsageError, match=words) as caught:

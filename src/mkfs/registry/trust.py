@@ -42,22 +42,21 @@ class Trust:
     def __init__(self, settings: TlsSettings) -> None:
         self._settings = settings
         self._directories = [Path(directory) for directory in settings.directories]
-        self._told: dict[Origin, HostTls] = {}
+        self._about: dict[Origin, Path | HostTls | None] = {}
         self._contexts: dict[Path | HostTls | None, ssl.SSLContext] = {}
 
     def tell(self, origin: Origin, tls: HostTls) -> None:
         """From now on this is what counts for `origin`, and no directory."""
-        self._told[origin] = tls
+        self._about[origin] = tls
 
     def about(self, origin: Origin) -> Path | HostTls | None:
         """What says whom to believe of `origin`: what was told, its directory, or None. Hosts with the same answer share a
         context.
         """
-        told = self._told.get(origin)
-        if told is not None:
-            return told
-        candidates = (directory / name for directory in self._directories for name in names_of(origin))
-        return next((candidate for candidate in candidates if _is_directory(candidate)), None)
+        if origin not in self._about:
+            candidates = (directory / name for directory in self._directories for name in names_of(origin))
+            self._about[origin] = next((candidate for candidate in candidates if _is_directory(candidate)), None)
+        return self._about[origin]
 
     def context(self, about: Path | HostTls | None) -> ssl.SSLContext:
         """What to believe and show, by what `about` gave. Raises `UsageError` naming the file that is off."""
