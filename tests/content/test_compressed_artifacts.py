@@ -9,7 +9,7 @@ import pytest
 
 from mkfs.content.artifact import Artifact, open_artifact
 from mkfs.content.engine import Engine
-from mkfs.errors import BadArchive, BadDocument, CacheUnusable, Mismatch
+from mkfs.errors import BadArchive, BadDocument, CacheUnusable, Mismatch, NotFound
 from mkfs.oci.digest import Digest
 from mkfs.oci.reference import Reference
 from mkfs.ranges import ByteRange
@@ -139,6 +139,21 @@ async def test_a_remount_after_eviction_asks_for_no_layer_until_one_is_read(tmp_
         assert len(large) == 2
         assert await shown(artifact) == expected_of(kit)
     assert all(registry.bytes_sent(layer.blob.digest) == layer.blob.size_bytes for layer in large)
+
+
+async def test_without_a_registry_an_index_is_enough_for_the_names(tmp_path: Path) -> None:
+    registry = registry_of(kit_of("gzip"))
+    async with opened(tmp_path, registry) as (engine, artifact):
+        before = [path for path, _ in artifact.tree.walk()]
+        artifact.close()
+        for layer in artifact.layers:
+            engine.cache.drop(layer.blob.digest)
+    async with engine_at(tmp_path / "cache") as engine:
+        artifact = await open_artifact(engine, None, REFERENCE, names_only=True)
+        assert [path for path, _ in artifact.tree.walk()] == before
+        artifact.close()
+        with pytest.raises(NotFound, match="offline, and the cache lacks"):
+            await open_artifact(engine, None, REFERENCE)
 
 
 @pytest.mark.logs("does not match its digest", "same wrong bytes")

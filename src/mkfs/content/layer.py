@@ -222,7 +222,7 @@ class Layer:
         """Whether its names and sizes can be told without a byte of it: a raw layer's are in the manifest and the documents, but
         not how large a compressed one becomes.
         """
-        return self.proven or not (self._tar or self._compression)
+        return self.proven or not (self.opaque if self._compression else self._tar)
 
     @property
     def provisional(self) -> bool:
