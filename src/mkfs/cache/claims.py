@@ -13,7 +13,6 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -49,11 +48,16 @@ def _claim(staging: OpenFile, new_name: Callable[[], str], *, directory: bool) -
         if directory:
             os.mkdir(name, DIRECTORY_MODE, dir_fd=staging.fd)
         file = None if directory else create(name, staging)
-        with suppress(BlockingIOError, FileNotFoundError):  # a sweeper came between making and locking
+        try:
             file = file or open_directory(name, staging)
             fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(file.fd), os.stat(name, dir_fd=staging.fd, follow_symlinks=False)):
                 return Claim(name, file)
+        except (BlockingIOError, FileNotFoundError):  # a sweeper came between making and locking
+            continue
+        except OSError:
+            discard(name, staging)
+            raise
     raise BlockingIOError(errno.EWOULDBLOCK, f"could not keep an entry of staging in {_TRIES} tries")
 
 
