@@ -2,7 +2,7 @@
 
 import pytest
 
-from mkfs.cache.eviction import Disk, Item, Kind, Lack, Limits, Wish, complaint, in_order
+from mkfs.cache.eviction import Disk, Item, Kind, Lack, Limits, Wish, complaint, in_order, too_small
 from mkfs.oci.digest import Digest
 from mkfs.units import GIB, MIB
 
@@ -42,6 +42,8 @@ def test_bytes_go_before_documents_and_indexes_last_each_by_when_it_was_used() -
         (Limits(0, 15), Disk(100, 30, 0, 0), 0, Wish(20, 5), (5, 0)),
         (Limits(0.2, 15), Disk(100, 30, 0, 0), 0, Wish(20, 5), (10, 0)),
         (Limits(0.5), Disk(0, 0, 10, 7), 0, Wish(20, 3), (0, 1)),
+        (Limits(0, 0), Disk(0, 0, 10, 7), 0, Wish(20, 7), (0, 0)),
+        (Limits(0, 15), Disk(0, 0, 10, 7), 0, Wish(20, 7), (0, 1)),  # bytes only: then a tenth of the inodes
         (Limits(0, 0, GIB), UNCOUNTED, GIB - 5 * 4096, Wish(4096, 4), (0, 0)),
         (Limits(0, 0, GIB), UNCOUNTED, GIB - 5 * 4096, Wish(4096, 5), (4096, 0)),
         (Limits(0, 0, 50), Disk(100, 30, 0, 0), 45, Wish(40, 0), (35, 0)),
@@ -68,6 +70,18 @@ def test_the_complaint_names_the_limit_that_is_in_the_way() -> None:
     )
     assert "2 inodes needed, 101 free, of which 100 stay free" in complaint(Limits(0.1), full, 0, Wish(0, 2))
     assert "5.0 MiB of 6.0 MiB used" in complaint(Limits(0.1, 0, 6 * MIB), full, 5 * MIB, Wish(MIB, 1))
+
+
+def test_limits_and_disks_that_leave_no_room_for_anything_are_told() -> None:
+    roomy = Disk(GIB, GIB, 1000, 1000)
+    assert too_small(Limits(0.1, 0, 2 * MIB), roomy) == ""
+    assert too_small(Limits(), UNCOUNTED) == ""
+    assert "it may occupy 2.0 MiB" in too_small(Limits(0.1, 0, 2 * MIB - 1), roomy)
+    assert too_small(Limits(0, GIB - 2 * MIB), roomy) == ""
+    assert "1.0 GiB, of which 1022.0 MiB stay free" in too_small(Limits(0, GIB - 2 * MIB + 1), roomy)
+    assert too_small(Limits(0), Disk(0, 0, 32, 0)) == ""
+    assert "31 inodes" in too_small(Limits(0), Disk(0, 0, 31, 31))
+    assert "40 inodes" in too_small(Limits(0.5), Disk(0, 0, 40, 40))
 
 
 @pytest.mark.parametrize("words", [(1.0,), (-0.1,), (0.1, -1), (0.1, 0, -1)])

@@ -61,6 +61,8 @@ class Disk:
 class Limits:
     """What the cache may take: so much of the file system stays free (0 <= `min_free_ratio` < 1 of its bytes and inodes, and at
     least `min_free_bytes`), and the cache itself stays within `size_limit_bytes` (None: no limit). Raises `ValueError`.
+
+    Who says how many bytes stay free says nothing of inodes: then the usual share of those does.
     """
 
     min_free_ratio: float = MIN_FREE_RATIO
@@ -79,7 +81,7 @@ class Limits:
 
     def kept_inodes(self, disk: Disk) -> int:
         """How many inodes of `disk` stay free."""
-        return int(disk.total_inodes * self.min_free_ratio)
+        return int(disk.total_inodes * (max(self.min_free_ratio, MIN_FREE_RATIO) if self.min_free_bytes else self.min_free_ratio))
 
 
 @final

@@ -98,7 +98,7 @@ cache_limit_options = (
         envvar="MKFS_MIN_FREE",
         default="10%",
         show_default=True,
-        help="What the cache leaves free on its disk, of bytes and inodes (10%) or of bytes (50GiB).",
+        help="What the cache leaves free on its disk, of bytes and inodes (10%), or of bytes (50GiB, and 10% of the inodes).",
     ),
 )
 
