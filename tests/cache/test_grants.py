@@ -1,9 +1,11 @@
 """Who may be served what: a grant is for one host, one repository and one digest, and outlives the process that earned it."""
 
+import time
 from pathlib import Path
 
 import pytest
 
+from mkfs.cache.grants import is_fresh
 from mkfs.cache.store import Cache
 from mkfs.oci.digest import Digest
 from tests.cache.material import flip, names
@@ -43,6 +45,33 @@ def test_a_grant_holds_for_every_process_and_the_next(cache: Cache, root: Path) 
 def test_a_grant_says_nothing_of_others(cache: Cache, host: str, repository: str, digest: Digest) -> None:
     cache.grants.grant(HOST, REPOSITORY, DIGEST)
     assert not cache.grants.granted(host, repository, digest)
+
+
+def test_a_grant_says_when_and_is_fresh_for_a_day(cache: Cache) -> None:
+    cache.grants.grant(HOST, REPOSITORY, DIGEST, 1_800_000_000.9)
+    granted = cache.grants.granted(HOST, REPOSITORY, DIGEST)
+    assert granted == 1_800_000_000
+    ages = {-1: False, 0: True, 24 * 3600 - 1: True, 24 * 3600: False, 10**9: False}
+    assert {age: is_fresh(granted, granted + age) for age in ages} == ages
+    cache.grants.grant(HOST, REPOSITORY, DIGEST)
+    granted = cache.grants.granted(HOST, REPOSITORY, DIGEST)
+    assert granted is not None
+    assert is_fresh(granted, time.time())
+
+
+def test_what_was_taken_back_is_as_if_it_had_never_been(cache: Cache, root: Path) -> None:
+    for digest in (DIGEST, Digest.of(b"another")):
+        cache.grants.grant(HOST, REPOSITORY, digest)
+    for _ in range(2):
+        cache.grants.revoke(HOST, REPOSITORY, DIGEST)
+    assert cache.grants.granted(HOST, REPOSITORY, DIGEST) is None
+    assert len(names(root / "grants")) == 1
+
+
+@pytest.mark.parametrize("record", [b"granted\n", b"granted x", b"granted ", b"refused 1", b""])
+def test_a_grant_of_another_version_is_none(cache: Cache, record: bytes) -> None:
+    cache.grants._records.keep(f"{HOST} {REPOSITORY} {DIGEST}", record)
+    assert cache.grants.granted(HOST, REPOSITORY, DIGEST) is None
 
 
 def test_granting_twice_is_granting_once(cache: Cache, root: Path) -> None:

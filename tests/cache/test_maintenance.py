@@ -10,6 +10,7 @@ from mkfs.cache.store import Cache
 from mkfs.errors import CacheUnusable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
+from mkfs.oci.reference import Reference
 from mkfs.proof.proven import prove
 from mkfs.units import MIB
 from tests.cache.material import MIXED, names, raw
@@ -113,6 +114,26 @@ def test_prune_removes_what_the_dead_left_and_what_nobody_needs(cache: Cache, ro
     assert [ledger.parent.name for ledger in (root / "partial").rglob("ledger")] == [foreign.digest.hex]
     assert Digest.of(b"long gone").hex not in names(root / "locks" / "sha256")
     assert is_there(cache, twice)
+
+
+def test_prune_removes_records_of_what_is_gone_and_no_others(cache: Cache, root: Path) -> None:
+    fill(cache)
+    known, gone = Reference.parse("registry.test/a/b:1"), Reference.parse("registry.test/a/b:2")
+    cache.resolutions.remember(known, prove(BLOB, b"{}"), "application/json", 1)
+    other = Descriptor("application/json", Digest.of(b"[]"), 2)
+    cache.resolutions.remember(gone, prove(other, b"[]"), "application/json", 1)
+    (root / "documents" / "sha256" / other.digest.hex).unlink()
+    for digest in (BLOB.digest, raw(3 * MIB).digest, other.digest):
+        cache.grants.grant("registry.test", "a/b", digest)
+    (root / "grants" / ("0" * 64)).write_bytes(b"garbage")
+    (root / "grants" / ("1" * 64)).symlink_to(root / "version")
+    assert cache.prune().leftovers == 5  # two that mean the manifest that is gone, its grant, and the garbage
+    for digest in (MIXED.digest, BLOB.digest, raw(3 * MIB).digest):
+        assert cache.grants.granted("registry.test", "a/b", digest) is not None
+    assert len(names(root / "grants")) == 3
+    assert cache.resolutions.recall(known) is not None
+    assert len(names(root / "resolutions")) == 2
+    assert (root / "version").exists()
 
 
 def test_a_lock_that_somebody_holds_is_no_leftover(cache: Cache, root: Path, start: Start) -> None:

@@ -311,7 +311,7 @@ async def test_a_config_is_not_served_to_a_repository_that_does_not_have_it(worl
     assert isinstance(await world.refused(OTHER), NotFound)
 
 
-async def test_a_repository_that_has_the_layers_is_believed_after_one_head_each_and_for_good(world: World, kit: Kit) -> None:
+async def test_a_repository_that_has_the_layers_is_believed_after_one_head_each_and_for_a_day(world: World, kit: Kit) -> None:
     content = await world.warm(TAG)
     world.registry.push(OTHER.repository, OTHER.tag, kit.manifest, kit.blobs)
     async with world.opened(OTHER) as (_, artifact):
@@ -321,6 +321,61 @@ async def test_a_repository_that_has_the_layers_is_believed_after_one_head_each_
     async with world.opened(OTHER) as (_, artifact):
         assert await read_all(artifact) == content
     assert world.asked() == [("GET", "manifests", 200)]
+
+
+async def age_grants(world: World, kit: Kit, seconds: float = 2 * 24 * 3600.0) -> None:
+    """All that was granted was granted so long ago."""
+    async with engine_at(world.root / "cache") as engine:
+        for digest in kit.blobs:
+            engine.cache.grants.grant(TAG.registry, TAG.repository, digest, time.time() - seconds)
+
+
+async def test_after_a_day_a_repository_is_asked_again_and_believed_for_another(world: World, kit: Kit) -> None:
+    content = await world.warm(TAG)
+    await age_grants(world, kit)
+    async with world.opened(TAG) as (_, artifact):
+        assert await read_all(artifact) == content
+    assert world.asked() == [("GET", "manifests", 200), *[("HEAD", "blobs", 200)] * 4]
+    world.registry.log.clear()
+    async with world.opened(TAG) as (_, artifact):
+        assert await read_all(artifact) == content
+    assert world.asked() == [("GET", "manifests", 200)]
+
+
+async def test_a_clock_that_was_set_back_makes_no_grant_last(world: World, kit: Kit) -> None:
+    await world.warm(TAG)
+    await age_grants(world, kit, -3600.0)
+    async with world.opened(TAG):
+        pass
+    assert world.asked() == [("GET", "manifests", 200), *[("HEAD", "blobs", 200)] * 4]
+
+
+async def test_a_layer_that_a_repository_lost_is_not_served_from_the_cache_for_good(world: World, kit: Kit) -> None:
+    await world.warm(TAG)
+    await age_grants(world, kit)
+    lost = kit.layers[1]
+    world.registry.faults.install(Fault(Match(digest=lost.digest), Status(404)))
+    async with world.opened(TAG) as (engine, artifact):
+        assert engine.cache.layer(lost.digest) is not None
+        (layer,) = [each for each in artifact.layers if each.blob.digest == lost.digest]
+        assert not layer.published
+        with pytest.raises(NotFound):
+            await layer.read(ByteRange(0, 10))
+    error = await world.refused(TAG, offline=True)  # what was taken back is taken back
+    assert "lacks 1 of 3 layers" in str(error)
+
+
+async def test_an_old_grant_counts_where_the_registry_cannot_say(world: World, kit: Kit, autojump_clock: MockClock) -> None:
+    content = await world.warm(TAG)
+    await age_grants(world, kit)
+    world.registry.faults.install(Fault(Match(path="/blobs/"), Status(500)))
+    async with world.opened(TAG) as (_, artifact):
+        assert await read_all(artifact) == content
+    async with world.opened(TAG, offline=True) as (_, artifact):
+        assert await read_all(artifact) == content
+    world.gone = True
+    async with world.opened(pinned(kit)) as (_, artifact):
+        assert await read_all(artifact) == content
 
 
 async def test_offline_counts_what_was_granted_before_and_nothing_else(world: World, kit: Kit) -> None:

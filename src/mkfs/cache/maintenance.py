@@ -1,6 +1,7 @@
 """What an operator asks of a cache: what is in it, remove what nobody needs, remove all that can go."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, final
@@ -8,9 +9,12 @@ from typing import Final, final
 from mkfs.cache.claims import sweep
 from mkfs.cache.evict import Grip
 from mkfs.cache.eviction import Disk, Item, Kind, Limits
-from mkfs.cache.files import OpenFile, open_directory, remove
+from mkfs.cache.files import OpenFile, is_not_ours, open_directory, read_whole, remove
+from mkfs.cache.grants import digest_in
 from mkfs.cache.layout import LOCKS
 from mkfs.cache.locks import LayerLock
+from mkfs.cache.records import LIMIT_BYTES, opened
+from mkfs.cache.resolutions import manifest_in
 from mkfs.cache.shared import Shared
 from mkfs.cache.survey import Survey, Weight, disk_of, survey
 from mkfs.oci.digest import Digest
@@ -92,6 +96,10 @@ def prune(shared: Shared, used_before_ns: int | None) -> PruneReport:
     evicted += shared.room.shrink()
     seen = survey(layout)
     leftovers += _remove_idle_locks(shared, {item.digest for item in seen.items if item.kind is not Kind.DOCUMENT})
+    here = {item.digest for item in seen.items}
+    leftovers += _remove_records(layout.grants, lambda name, _record: digest_in(name) in here)
+    documents = {item.digest for item in seen.items if item.kind is Kind.DOCUMENT}
+    leftovers += _remove_records(layout.resolutions, lambda _name, record: manifest_in(record) in documents)
     return PruneReport(leftovers, tuple(evicted), before.total - survey(layout).total)
 
 
@@ -122,6 +130,24 @@ def _take(shared: Shared, item: Item) -> bool:
 
 def _sum(seen: Survey, kind: Kind) -> Weight:
     return sum((Weight(item.size_bytes, item.inodes) for item in seen.items if item.kind is kind), Weight())
+
+
+def _remove_records(parent: OpenFile, is_needed: Callable[[str, bytes], bool]) -> int:
+    """Removes the records that nobody can use: of what is not here any more, or no whole ones; how many."""
+    own = open_directory(".", parent)
+    removed = 0
+    for name in os.listdir(own.fd):
+        with suppress(FileNotFoundError):
+            try:
+                found = opened(name, read_whole(name, own, LIMIT_BYTES))
+            except OSError as error:
+                if not is_not_ours(error):
+                    raise
+                found = None
+            if found is None or not is_needed(*found):
+                remove(name, own)
+                removed += 1
+    return removed
 
 
 def _remove_idle_locks(shared: Shared, needed: set[Digest]) -> int:

@@ -53,6 +53,13 @@ class Records:
         logger.info("the %s of %s in the cache was damaged and is removed", self._what, name)
         return None
 
+    def drop(self, name: str) -> None:
+        """Forgets the record of `name`."""
+        try:
+            remove(_file_name(name), self._directory())
+        except (OSError, CacheUnusable) as error:
+            logger.warning("cannot remove the %s of %s from the cache: %s", self._what, name, error)
+
     def keep(self, name: str, record: bytes) -> None:
         """Keeps `record`, of less than `LIMIT_BYTES` with its name, in place of what was kept before."""
         content = _sealed(_head(name) + record)
@@ -65,11 +72,12 @@ class Records:
             logger.warning("cannot keep the %s of %s in the cache: %s", self._what, name, error)
 
 
-def is_record(file_name: str, content: bytes) -> bool:
-    """Whether `content` is a whole record that belongs in the file `file_name`, whatever it is about."""
+def opened(file_name: str, content: bytes) -> tuple[str, bytes] | None:
+    """Name and record in `content`, if it is a whole one that belongs in the file `file_name`."""
     body = content[_SEAL_BYTES:]
-    name, end, _ = body.partition(b"\n")
-    return content == _sealed(body) and bool(end) and hashlib.sha256(name).hexdigest() == file_name
+    name, end, record = body.partition(b"\n")
+    right = content == _sealed(body) and bool(end) and hashlib.sha256(name).hexdigest() == file_name
+    return (name.decode(errors="replace"), record) if right else None
 
 
 _SEAL_BYTES: Final = 2 * hashlib.sha256().digest_size + 1

@@ -61,20 +61,13 @@ class Resolutions:
     def recall(self, reference: Reference) -> Resolution | None:
         """What `reference` meant when it was asked last, if all of that is still kept."""
         record = self._records.get(_name(reference))
-        if record is None:
+        known = None if record is None else _decoded(record)
+        if known is None or reference.digest not in (None, known.manifest.digest):
             return None
-        match _decoded(record):
-            case {"digest": str(text), "size_bytes": int(size), "media_type": str(media_type), "resolved_at": int(resolved_at)}:
-                try:
-                    digest = Digest.parse(text)
-                except BadDigest:
-                    return None
-            case _:
-                return None
-        if reference.digest not in (None, digest):
-            return None
-        manifest = self._documents.get(Descriptor(media_type, digest, size))
-        return None if manifest is None else Resolution(digest, manifest.data, media_type, resolved_at)
+        manifest = self._documents.get(known.manifest)
+        return (
+            None if manifest is None else Resolution(manifest.digest, manifest.data, known.manifest.media_type, known.resolved_at)
+        )
 
 
 def _name(reference: Reference) -> str:
@@ -82,8 +75,24 @@ def _name(reference: Reference) -> str:
     return f"{reference.name}@{reference.digest}" if reference.digest else f"{reference.name}:{reference.tag}"
 
 
-def _decoded(record: bytes) -> dict[str, object]:
+def manifest_in(record: bytes) -> Digest | None:
+    """The manifest that a resolution's record needs."""
+    known = _decoded(record)
+    return None if known is None else known.manifest.digest
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Known:
+    manifest: Descriptor
+    resolved_at: int
+
+
+def _decoded(record: bytes) -> _Known | None:
     try:
-        return decode_json(record, LIMIT_BYTES, "resolution")
-    except BadDocument:  # sealed, so it is ours: of another version
-        return {}
+        match decode_json(record, LIMIT_BYTES, "resolution"):
+            case {"digest": str(text), "size_bytes": int(size), "media_type": str(media_type), "resolved_at": int(resolved_at)}:
+                return _Known(Descriptor(media_type, Digest.parse(text), size), resolved_at)
+    except (BadDocument, BadDigest):  # sealed, so it is ours: of another version
+        pass
+    return None

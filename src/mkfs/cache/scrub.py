@@ -21,7 +21,7 @@ from mkfs.cache.indexes import find_index
 from mkfs.cache.mending import unpublish
 from mkfs.cache.partial import PartialLayer
 from mkfs.cache.records import LIMIT_BYTES as RECORD_LIMIT_BYTES
-from mkfs.cache.records import is_record
+from mkfs.cache.records import opened
 from mkfs.cache.shared import Shared
 from mkfs.cache.shelf import drop_layer, find_layer
 from mkfs.cache.space import reading
@@ -201,7 +201,7 @@ def _records(shared: Shared, kind: str, parent: OpenFile) -> Iterator[Step]:
     for name in sorted(os.listdir(own.fd)):
         found: tuple[Damage, ...] = ()
         try:
-            right = is_record(name, read_whole(name, own, RECORD_LIMIT_BYTES))
+            right = opened(name, read_whole(name, own, RECORD_LIMIT_BYTES)) is not None
         except FileNotFoundError:
             continue
         except OSError:

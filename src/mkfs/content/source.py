@@ -1,8 +1,8 @@
 """Where one mount's artifact comes from: its repository, and the cache in that repository's name.
 
 Theory. The cache is shared, so having bytes is not being allowed to serve them: a mount gets from the cache what its own host and
-repository let us have, now or earlier (`cache.grants`). While the registry answers, what is not granted is asked for there. Two
-things make a mount do without the registry:
+repository let us have, now or lately (`cache.grants`). While the registry answers, what is not granted, or long ago, is asked for
+there. Two things make a mount do without the registry:
 
 - *Offline*, when the caller wants it: there is no repository object, so nothing can be asked. A tag means what it meant last.
 - *Gone*, when a digest is to be resolved and the registry cannot be reached: the digest cannot mean anything else, so the cache
@@ -18,9 +18,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import final
 
+from mkfs.cache.grants import is_fresh
 from mkfs.cache.resolutions import Resolution
 from mkfs.content.engine import Engine
-from mkfs.errors import MkfsError, NotFound, Unreachable
+from mkfs.errors import MkfsError, NotAuthorised, NotFound, Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.oci.media_types import OCI_INDEX
@@ -150,7 +151,7 @@ class Source:
     async def _kept(self, blob: Descriptor, read: Callable[[AnyRepository], Awaitable[Proven]]) -> bytes:
         """A document from the cache, where this mount may have it from there, else by `read`, and kept."""
         cache, on_disk = self._engine.cache, self._engine.on_disk
-        if await self._granted(blob):
+        if await self._granted(blob) is not None and await self.allows(blob):
             proven = await on_disk(cache.document, blob)
             if proven is not None:
                 return proven.data
@@ -162,27 +163,31 @@ class Source:
         return proven.data
 
     async def allows(self, blob: Descriptor) -> bool:
-        """See `LayerAccess`: granted earlier, or by a HEAD now."""
-        if await self._granted(blob):
-            return True
-        if (repository := self._asked) is None:
-            return False
+        """See `LayerAccess`: granted lately, or by a HEAD now; an old grant where nobody can be asked, or cannot say."""
+        granted, repository = await self._granted(blob), self._asked
+        if repository is None or (granted is not None and is_fresh(granted, time.time())):
+            return granted is not None
         try:
             await repository.head_blob(blob)
-        except MkfsError as error:  # whoever wants its bytes asks for them, and gets the registry's own answer
+        except (NotFound, NotAuthorised) as error:  # whoever wants its bytes asks for them, and gets the registry's own answer
             log.info("%s is in the cache, but not for %s: %s", blob.digest, self.reference.name, error)
+            await self._engine.on_disk(self._engine.cache.grants.revoke, *self._name(blob))
             return False
+        except MkfsError as error:
+            log.info("%s does not say whether %s is for us: %s", self.reference.name, blob.digest, error)
+            return granted is not None
         await self.earned(blob)
         return True
 
     async def earned(self, blob: Descriptor) -> None:
         """See `LayerAccess`."""
-        grant = self._engine.cache.grants.grant
-        await self._engine.on_disk(grant, self.reference.registry, self.reference.repository, blob.digest)
+        await self._engine.on_disk(self._engine.cache.grants.grant, *self._name(blob))
 
-    async def _granted(self, blob: Descriptor) -> bool:
-        granted = self._engine.cache.grants.granted
-        return await self._engine.on_disk(granted, self.reference.registry, self.reference.repository, blob.digest)
+    async def _granted(self, blob: Descriptor) -> float | None:
+        return await self._engine.on_disk(self._engine.cache.grants.granted, *self._name(blob))
+
+    def _name(self, blob: Descriptor) -> tuple[str, str, Digest]:
+        return self.reference.registry, self.reference.repository, blob.digest
 
     def open_range(self, blob: Descriptor, wanted: ByteRange, *, fresh: bool = False) -> AbstractAsyncContextManager[BlobStream]:
         """See `RangeReader`. Offline: raises `NotFound` at once, as no patience brings anything."""
