@@ -22,7 +22,9 @@ from mkfs.errors import CacheUnusable, NotFound
 from mkfs.testing.kits import Kit
 from mkfs.units import MIB
 from tests.cache.material import flip, names
+from tests.cache.test_layout import modes
 from tests.faults.world import TAG, World, build_kit, copied, furnish, layer, place, read_all
+from tests.support.namespaces import NOBODY
 
 FETCHED_AGAIN = "are damaged and will be fetched again"
 _DAC_OVERRIDE = 1 << 1  # CAP_DAC_OVERRIDE, see capabilities(7)
@@ -71,7 +73,7 @@ def chunks(layer_path: str, kind: str, name: str, flipped_bytes: int, lost_bytes
     return Kind(of(layer_path, kind, name), flipped_bytes, lost_bytes, counted=counted, in_layer=True, holds_chunks=True)
 
 
-DIRECTORY = "directory of a layer"  # of which only the mode can be hurt
+DIRECTORY = "directory of a layer"  # of which only mode and owner can be hurt
 PARTIAL_BYTES, MENDED_BYTES, SMALL_BYTES = 2 * MIB + 5000, MIB + 77, 4096
 KINDS = {
     "version": Kind(lambda root, _kit: root / "version", counted=False),
@@ -127,6 +129,10 @@ def no_permission(path: Path, _elsewhere: Path) -> None:
     path.chmod(0)
 
 
+def another_owner(path: Path, _elsewhere: Path) -> None:
+    os.chown(path, NOBODY, NOBODY)
+
+
 def symlink_swap(path: Path, elsewhere: Path) -> None:
     shutil.copy(path, elsewhere)
     path.unlink()
@@ -147,7 +153,8 @@ def obeys_modes() -> bool:
     return not int(status["CapEff"], 16) & _DAC_OVERRIDE
 
 
-DAMAGES = [bit_flip, truncation, zero_tail, deletion, foreign_content, symlink_swap, *([no_permission] if obeys_modes() else [])]
+DAMAGES = [bit_flip, truncation, zero_tail, deletion, foreign_content, symlink_swap]
+OF_MODES = [*([no_permission] if obeys_modes() else []), *([another_owner] if os.geteuid() == 0 else [])]
 
 
 HARMLESS = {  # the end of a tar is zeros; that chunk was mended and is read elsewhere
@@ -189,7 +196,7 @@ class Hurt:
         """Hurts the file as a disk would: what the page cache knew of it is gone."""
         lose_pages(self.path)
         self.damage(self.path, self.elsewhere)
-        if self.damage is not no_permission:
+        if self.damage not in OF_MODES:
             self.harmless = self.path.is_file() and not self.path.is_symlink() and self.path.read_bytes() == self.before
             lose_pages(self.path)
         self.led_to = self.elsewhere.read_bytes() if self.elsewhere.exists() else None
@@ -279,8 +286,8 @@ def cases(is_said: Callable[[str, Damage], bool]) -> list[object]:
             id=f"{damage.__name__} of {name}",
             marks=[pytest.mark.logs(FETCHED_AGAIN)] if is_said(name, damage) else [],
         )
-        for name, damage in itertools.product(KINDS, DAMAGES)
-        if name != DIRECTORY or damage is no_permission
+        for name, damage in itertools.product(KINDS, (*DAMAGES, *OF_MODES))
+        if name != DIRECTORY or damage in OF_MODES
     ]
 
 
@@ -306,6 +313,10 @@ async def test_while_it_is_read(hurt: Hurt) -> None:
         hurt.damaged += engine.cache.statistics().damaged
     await hurt.is_right_now()
     assert hurt.cost_bytes() <= hurt.may_cost_bytes
+
+
+def test_all_of_it_is_private(template: Template) -> None:
+    assert modes(template[0]) == {("directory", 0o700), ("file", 0o600)}
 
 
 @pytest.mark.skipif(obeys_modes(), reason="the matrix has it")

@@ -48,6 +48,15 @@ def open_directory(name: str, parent: OpenFile) -> OpenFile:
     return OpenFile(os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent.fd))
 
 
+def open_our_directory(name: str, parent: OpenFile) -> OpenFile:
+    """As `open_directory`, and refused (EACCES) if it belongs to another user or others can write in it."""
+    directory = open_directory(name, parent)
+    status = os.fstat(directory.fd)
+    if status.st_uid != os.geteuid() or status.st_mode & OTHERS_MAY_WRITE:
+        raise PermissionError(errno.EACCES, "belongs to another user, or others can write in it", name)
+    return directory
+
+
 def make_directory(name: str, parent: OpenFile) -> OpenFile:
     """As `open_directory`; made (0700) where it is missing."""
     with suppress(FileExistsError):
@@ -101,8 +110,13 @@ def is_not_ours(error: OSError) -> bool:
 
 
 def read_whole(name: str, parent: OpenFile, limit_bytes: int) -> bytes:
-    """The content of file `name`, but at most `limit_bytes` + 1 bytes of it: one more than the limit tells that there is more."""
+    """The content of file `name`, but at most `limit_bytes` + 1 bytes of it: one more than the limit tells that there is more.
+
+    What is no regular file of ours is refused (EACCES).
+    """
     file = open_to_read(name, parent)
+    if not _is_ours(os.fstat(file.fd)):
+        raise PermissionError(errno.EACCES, "is no file of ours", name)
     content = bytearray()
     while piece := os.read(file.fd, min(_READ_STEP_BYTES, limit_bytes + 1 - len(content))):
         content += piece

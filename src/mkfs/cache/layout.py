@@ -34,6 +34,7 @@ from mkfs.cache.files import (
     is_not_ours,
     make_directory,
     open_directory,
+    open_our_directory,
     read_whole,
     write_at,
 )
@@ -186,7 +187,8 @@ class Layout:
         with self._lock:
             known = self._directories.get(key)
         if known is None:
-            known = make_directory(checked.algorithm, self._directory(kind))
+            make_directory(checked.algorithm, self._directory(kind))
+            known = open_our_directory(checked.algorithm, self._directory(kind))
             with self._lock:
                 self._directories[key] = known
         return Place(known, checked.hex)

@@ -17,7 +17,7 @@ from typing import Final, Self, final
 
 from mkfs.cache.chunk_reads import ChunkReads, Damaged
 from mkfs.cache.claims import bury, claim_directory, stands
-from mkfs.cache.files import Buffer, OpenFile, create, discard, is_not_ours, open_directory, write_at
+from mkfs.cache.files import Buffer, OpenFile, create, discard, is_not_ours, open_directory, open_our_directory, write_at
 from mkfs.cache.layout import Place
 from mkfs.cache.ledger import NAME, Ledger, empty_ledger
 from mkfs.cache.pins import grip, pin
@@ -95,7 +95,7 @@ class PartialLayer:
         except FileNotFoundError:
             return None
         try:
-            directory = open_directory(place.name, place.directory)
+            directory = open_our_directory(place.name, place.directory)
             pin(directory)
             if not stands(place.name, place.directory, os.fstat(directory.fd)):  # it went before there was a pin
                 return None

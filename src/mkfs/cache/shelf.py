@@ -5,7 +5,7 @@ import os
 from typing import Final
 
 from mkfs.cache.claims import bury, stands
-from mkfs.cache.files import OpenFile, is_not_ours, open_directory, read_whole
+from mkfs.cache.files import OpenFile, is_not_ours, open_our_directory, read_whole
 from mkfs.cache.indexes import LIMIT_BYTES, find_index
 from mkfs.cache.mending import unpublish
 from mkfs.cache.pins import pin
@@ -49,7 +49,7 @@ def _look(shared: Shared, digest: Digest) -> StoredLayer | str | None:
     except FileNotFoundError:
         return None
     try:
-        directory = open_directory(place.name, place.directory)
+        directory = open_our_directory(place.name, place.directory)
         pin(directory)
         if not stands(place.name, place.directory, os.fstat(directory.fd)):  # it went before there was a pin
             return None
