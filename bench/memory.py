@@ -17,6 +17,7 @@ from typing import Final, Protocol, final
 from mkfs.units import GIB, KIB, MIB
 
 _PROBE_BYTES: Final = 512 * MIB  # more than what a host is likely to have left us by chance
+_CACHED: Final = re.compile(r"^Cached:\s+([0-9]+) kB$", re.MULTILINE)
 _FREE: Final = re.compile(r"^MemFree:\s+([0-9]+) kB$", re.MULTILINE)
 # Of the large kit's size: cache, the kernel's pages of the mount, the registry's files, and oras' copy, twice for good measure.
 _KEPT_FREE: Final = 8
@@ -77,10 +78,19 @@ def steady(size_bytes: int) -> Iterator[Ground]:
         held.close()
 
 
+def page_cache_bytes() -> int:
+    """What the kernel keeps of files, of all file systems together."""
+    return _meminfo(_CACHED)
+
+
 def _touch(size_bytes: int) -> mmap.mmap:
     return mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE)
 
 
 def _free_bytes() -> int:
-    found = _FREE.search(Path("/proc/meminfo").read_text("ascii"))
+    return _meminfo(_FREE)
+
+
+def _meminfo(wanted: re.Pattern[str]) -> int:
+    found = wanted.search(Path("/proc/meminfo").read_text("ascii"))
     return int(found[1]) * KIB if found else 0

@@ -27,6 +27,7 @@ class Payload:
 
     kit: str
     artifact: str
+    repository: str  # of both
     size_bytes: int  # of all files
     sums: Mapping[str, str]
 
@@ -49,7 +50,7 @@ def push_payload(scene: Scene, size_bytes: int) -> Payload:
     blobs = {Digest.of(_EMPTY): MemoryBody(_EMPTY)} | {digests[name]: body for name, body in files.items()}
     artifact = scene.pusher.push(repository, "artifact", _artifact(files, digests), blobs)
     total = sum(body.size_bytes for body in files.values())
-    return Payload(reference, artifact, total, {name: digest.hex for name, digest in digests.items()})
+    return Payload(reference, artifact, repository, total, {name: digest.hex for name, digest in digests.items()})
 
 
 @final
