@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mkfs.cache.locks import OVERTAKE_SECONDS, Overtaking
+from mkfs.cache.locks import OVERTAKE_SECONDS, LayerLock, Overtaking
 from mkfs.cache.store import Cache
 from tests.cache.material import MIXED, names, raw
 from tests.cache.workers import Start
@@ -133,6 +133,20 @@ def test_who_was_overtaken_finds_it_out_by_progress_that_is_not_his(cache: Cache
     assert lock.is_overtaken()
     lock.release_layer()
     assert not lock.is_overtaken()
+
+
+def test_who_looks_while_another_thread_lets_go_gets_an_answer(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = cache.lock(MIXED.digest)
+    lock.bump()
+    progress = LayerLock.progress
+
+    def released_meanwhile(lock: LayerLock, number: int | None = None) -> int:
+        lock.release_layer()
+        return progress(lock, number)
+
+    monkeypatch.setattr(LayerLock, "progress", released_meanwhile)
+    assert not lock.is_overtaken()
+    assert not lock.is_overtaken()  # and no bump of ours any more
 
 
 def test_within_a_process_everybody_has_the_same_lock_and_it_excludes_nobody(cache: Cache) -> None:

@@ -72,7 +72,8 @@ class LayerLock:
 
     def is_overtaken(self, number: int | None = None) -> bool:
         """Whether another process has shown progress since this one did. Only after a `bump` of ours; raises nothing."""
-        return number in self._shown and self.progress(number) != self._shown[number]
+        shown = self._shown.get(number)  # once: another thread may let go of the lock at any moment
+        return shown is not None and self.progress(number) != shown
 
     def release_chunk(self, number: int) -> None:
         """Lets the next one have chunk `number`. Harmless without the lock; raises nothing."""
