@@ -92,13 +92,13 @@ def test_verify_names_damage_removes_it_and_exits_with_13(root: Path, form: str)
     drop_pages(MIXED.directory(root))
     done = run(root, "verify", "--format", form)
     assert done.exit_code == 13
-    assert done.stderr.startswith("Error: 1 things in the cache were damaged and are removed\n")
+    assert done.stderr.startswith("Error: 1 things in the cache were damaged and are taken out\n")
     assert len(done.stderr.splitlines()) == 3
     if form == "json":
         (damage,) = json.loads(done.stdout)["damage"]
         assert (damage["kind"], damage["name"]) == ("layers", str(MIXED.digest))
     else:
-        assert f"damaged, removed: layers/{MIXED.digest}: cache is damaged at bytes" in done.stdout
+        assert f"damaged, taken out: layers/{MIXED.digest}: cache is damaged at bytes" in done.stdout
     assert not MIXED.directory(root).exists()
     assert run(root, "verify").exit_code == 0
 

@@ -53,7 +53,7 @@ async def test_it_asks_again_later_where_another_process_scrubs(autojump_clock) 
     assert len(await scrubbed(Cache(None, None), 100, 2.5 * PAUSE_SECONDS)) == 3
 
 
-@pytest.mark.logs("scrubbing found damage, removed layers/sha256:ab: rotten")
+@pytest.mark.logs("scrubbing found damage, taken out of layers/sha256:ab: rotten")
 async def test_damage_is_told_to_a_person(autojump_clock) -> None:
     await scrubbed(Cache((Step("layers", 1, (Damage("layers", "sha256:ab", "rotten"),)),)), 100, 1)
 

@@ -1,7 +1,7 @@
 """What an operator asks of a cache: what is in it, remove what nobody needs, remove all that can go."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, final
@@ -11,7 +11,7 @@ from mkfs.cache.evict import Grip
 from mkfs.cache.eviction import Disk, Item, Kind, Limits
 from mkfs.cache.files import OpenFile, is_not_ours, open_directory, read_whole, remove
 from mkfs.cache.grants import digest_in
-from mkfs.cache.layout import LOCKS
+from mkfs.cache.layout import LOCKS, Place
 from mkfs.cache.locks import LayerLock
 from mkfs.cache.records import LIMIT_BYTES, opened
 from mkfs.cache.resolutions import manifest_in
@@ -96,10 +96,9 @@ def prune(shared: Shared, used_before_ns: int | None) -> PruneReport:
     evicted += shared.room.shrink()
     seen = survey(layout)
     leftovers += _remove_idle_locks(shared, {item.digest for item in seen.items if item.kind is not Kind.DOCUMENT})
-    here = {item.digest for item in seen.items}
-    leftovers += _remove_records(layout.grants, lambda name, _record: digest_in(name) in here)
-    documents = {item.digest for item in seen.items if item.kind is Kind.DOCUMENT}
-    leftovers += _remove_records(layout.resolutions, lambda _name, record: manifest_in(record) in documents)
+    anywhere, documents = (layout.layer, layout.partial, layout.index, layout.document), (layout.document,)
+    leftovers += _remove_records(layout.grants, lambda name, _record: _stands(digest_in(name), anywhere))
+    leftovers += _remove_records(layout.resolutions, lambda _name, record: _stands(manifest_in(record), documents))
     return PruneReport(leftovers, tuple(evicted), before.total - survey(layout).total)
 
 
@@ -130,6 +129,18 @@ def _take(shared: Shared, item: Item) -> bool:
 
 def _sum(seen: Survey, kind: Kind) -> Weight:
     return sum((Weight(item.size_bytes, item.inodes) for item in seen.items if item.kind is kind), Weight())
+
+
+def _stands(digest: Digest | None, kinds: Iterable[Callable[[Digest], Place]]) -> bool:
+    """Whether something of `digest` is there now: looked at after its record was read, which is written last."""
+    if digest is None:
+        return False
+    for kind in kinds:
+        place = kind(digest)
+        with suppress(FileNotFoundError):
+            os.stat(place.name, dir_fd=place.directory.fd, follow_symlinks=False)
+            return True
+    return False
 
 
 def _remove_records(parent: OpenFile, is_needed: Callable[[str, bytes], bool]) -> int:

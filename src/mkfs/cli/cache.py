@@ -69,7 +69,7 @@ def info(*, form: str, cache_dir: Path | None, cache_size: int | None, min_free:
 @command.command("verify")
 @cache_options
 def verify(*, form: str, cache_dir: Path | None) -> None:
-    """Hash everything in the cache. What is damaged is removed, and fetched again by whoever needs it.
+    """Hash everything in the cache. What is damaged is taken out, and fetched again by whoever needs it.
 
     Exits with 13 if there was damage. May run while the cache is in use.
     """
@@ -89,10 +89,10 @@ def verify(*, form: str, cache_dir: Path | None) -> None:
         things = ", ".join(f"{count} {kind}" for kind, count in sorted(report.checked.items())) or "nothing"
         click.echo(f"hashed {format_size(report.checked_bytes)}: {things}")
         for damage in report.damage[:_SHOWN_DAMAGE]:
-            click.echo(f"damaged, removed: {_named(damage)}")
+            click.echo(f"damaged, taken out: {_named(damage)}")
     if report.damage:
         raise IntegrityError(
-            f"{len(report.damage)} things in the cache were damaged and are removed",
+            f"{len(report.damage)} things in the cache were damaged and are taken out",
             str(_existing(cache_dir)),
             "none was served; they are fetched again when they are needed. If this happens again, look at the disk",
         )

@@ -43,7 +43,7 @@ async def _round(cache: Scrubbed, bytes_per_second: int) -> None:
     size_bytes = 0
     while (step := await trio.to_thread.run_sync(next, work, None)) is not None:
         for damage in step.damage:
-            log.warning("scrubbing found damage, removed %s/%s: %s", damage.kind, damage.name, damage.what)
+            log.warning("scrubbing found damage, taken out of %s/%s: %s", damage.kind, damage.name, damage.what)
         size_bytes += step.size_bytes
         await trio.sleep(step.size_bytes / bytes_per_second)
     log.info("scrubbed the cache: %d bytes", size_bytes)
