@@ -15,6 +15,7 @@ def speaking(*said: bytes, context: ssl.SSLContext | None = None) -> Iterator[in
 
         def serve(connection: socket.socket) -> None:
             with suppress(OSError), connection, _secured(connection, context) as secured:
+                called.append(secured)
                 for answer in said:
                     if not secured.recv(4096):
                         return
@@ -26,7 +27,6 @@ def speaking(*said: bytes, context: ssl.SSLContext | None = None) -> Iterator[in
                     connection, _ = listener.accept()
                 except OSError:
                     return
-                called.append(connection)
                 serve(connection)
 
         thread = threading.Thread(target=accept)

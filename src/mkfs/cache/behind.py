@@ -26,6 +26,7 @@ from mkfs.units import MIB
 _STEP_BYTES: Final = 8 * MIB
 # Between the two advices: at 2 GB/s 16 ms, in which the disk has to write one step.
 _LAG_STEPS: Final = 4
+_END_SECONDS: Final = 5.0
 
 _Step = list[tuple[weakref.ref[OpenFile], ByteRange]]
 
@@ -61,12 +62,12 @@ class Behind:
                 self._thread.start()
 
     def close(self) -> None:
-        """Ends the work when the steps at hand are done. What comes later begins anew."""
+        """Ends the work when the steps at hand are done; a disk that hangs is not waited for. What comes later begins anew."""
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:
             self._steps.put(None)
-            thread.join()
+            thread.join(_END_SECONDS)
 
     def _work(self) -> None:
         begun: deque[_Step] = deque()

@@ -114,7 +114,8 @@ class Wire:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing waits to be received: not even the end of the connection. So it is while nothing was asked."""
-        return not self._poll.poll(0)
+        decrypted = self._socket.pending() if isinstance(self._socket, ssl.SSLSocket) else 0
+        return not decrypted and not self._poll.poll(0)
 
     def close(self) -> None:
         """Ends the connection. Never waits. Twice is fine."""
