@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
-from bench import again, cold, copy, first_byte, index, startup
+from bench import again, cold, copy, first_byte, index, listing, startup
 from bench.machine import description
 from bench.memory import AsItIs, steady
 from bench.report import Answer
@@ -32,6 +32,7 @@ _QUESTIONS: Final[dict[str, _Program]] = {
     "again": again.measure,
     "first_byte": first_byte.measure,
     "index": index.measure,
+    "listing": listing.measure,
 }
 _ROUNDS: Final = 5
 _LEAST_BYTES: Final = 8 * MIB  # shards of 2 MiB: smaller ones would be proven by the mount itself
