@@ -14,6 +14,7 @@ from mkfs.cache.mounts import type_above, type_of_mount
 from mkfs.cache.store import Cache
 from mkfs.errors import BadDigest, CacheUnusable
 from mkfs.oci.digest import Digest
+from tests.cache.disks import silent_mount
 from tests.cache.material import MIXED, names
 
 PARTS = ["documents", "grants", "indexes", "layers", "locks", "partial", "resolutions", "staging"]
@@ -187,17 +188,8 @@ def test_many_may_open_a_new_cache_at_once(root: Path) -> None:
 @pytest.mark.parametrize("alive", [True, False])
 def test_a_place_on_a_mount_of_ours_is_refused_even_if_that_does_not_answer(root: Path, alive: bool) -> None:
     root.mkdir()
-    device = os.open("/dev/fuse", os.O_RDWR)  # nobody ever answers what is asked there
-    options = f"fd={device},rootmode=40000,user_id=0,group_id=0"
-    subprocess.run(["mount", "-i", "-t", "fuse.kitfs", "-o", options, "ours", root], check=True, pass_fds=[device])
-    try:
-        if not alive:
-            os.close(device)
+    with silent_mount(root, alive=alive):
         refused(root, "lies on a mount of ours")
-    finally:
-        subprocess.run(["umount", "--lazy", root], check=True)
-        if alive:
-            os.close(device)
 
 
 def test_the_type_of_a_mount_is_found_behind_optional_fields_and_odd_paths() -> None:

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from mkfs.cache.store import Cache
 from mkfs.cli.app import app
+from tests.cache.disks import silent_mount
 from tests.cache.material import MIXED
 from tests.faults.conftest import Disk
 from tests.support.mounting import Shell
@@ -170,21 +171,12 @@ def test_a_place_on_a_mount_of_ours_is_refused_whether_it_answers_or_not(tmp_pat
     place, free = tmp_path / "mnt", tmp_path / "free"
     place.mkdir()
     free.mkdir()
-    device = os.open("/dev/fuse", os.O_RDWR)  # nobody ever answers what is asked there
-    options = f"fd={device},rootmode=40000,user_id=0,group_id=0"
-    subprocess.run(["mount", "-i", "-t", "fuse.kitfs", "-o", options, "ours", place], check=True, pass_fds=[device])
-    try:
-        if not alive:
-            os.close(device)
+    with silent_mount(place, alive=alive):
         refused(warmup(place / below), place / below, "lies on a mount of ours")
         refused(CliRunner().invoke(app, ["cache", "info", "--cache-dir", str(place / below)]), place / below, "on a mount of ours")
         refused(
             CliRunner().invoke(app, ["mount", NOWHERE, str(free), "--cache-dir", str(place / below)]), place, "on a mount of ours"
         )
-    finally:
-        subprocess.run(["umount", "--lazy", place], check=True)
-        if alive:
-            os.close(device)
 
 
 @pytest.mark.fuse
