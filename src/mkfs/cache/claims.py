@@ -51,7 +51,7 @@ def _claim(staging: OpenFile, new_name: Callable[[], str], *, directory: bool) -
         try:
             file = file or open_directory(name, staging)
             fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(file.fd), os.stat(name, dir_fd=staging.fd, follow_symlinks=False)):
+            if stands(name, staging, os.fstat(file.fd)):
                 return Claim(name, file)
         except (BlockingIOError, FileNotFoundError):  # a sweeper came between making and locking
             continue

@@ -67,6 +67,14 @@ class Place:
     directory: OpenFile
     name: str
 
+    def is_taken(self) -> bool:
+        """Whether something stands there now, whatever it is. Raises `OSError`."""
+        try:
+            os.stat(self.name, dir_fd=self.directory.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
 
 @final
 class Layout:

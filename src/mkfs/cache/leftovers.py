@@ -18,7 +18,7 @@ from typing import Final, final
 
 from mkfs.cache.claims import Claim, stands, unique_name
 from mkfs.cache.files import OpenFile, open_directory, remove
-from mkfs.cache.layout import Layout, Place
+from mkfs.cache.layout import Layout
 from mkfs.cache.ledger import NAME, Ledger, notes_anything
 from mkfs.cache.stored_file import bad_files
 from mkfs.errors import BadDigest, IntegrityError
@@ -75,7 +75,7 @@ def drop(layout: Layout, layer: Digest) -> None:
 def is_useful(layout: Layout, layer: Digest, directory: OpenFile) -> bool:
     """Whether anything was received of `layer` in `directory`, and it is not published. Raises nothing."""
     with suppress(OSError):
-        return notes_anything(directory) and not _stands(layout.layer(layer))
+        return notes_anything(directory) and not layout.layer(layer).is_taken()
     return False
 
 
@@ -96,14 +96,6 @@ def _ownerless(layout: Layout, layer: Digest) -> Iterator[Claim]:
             fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if stands(name, layout.staging, os.fstat(file.fd)):
                 yield Claim(name, file)
-
-
-def _stands(place: Place) -> bool:
-    try:
-        os.stat(place.name, dir_fd=place.directory.fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _names(layout: Layout, layer: Digest) -> Iterator[str]:

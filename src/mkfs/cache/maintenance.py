@@ -133,14 +133,7 @@ def _sum(seen: Survey, kind: Kind) -> Weight:
 
 def _stands(digest: Digest | None, kinds: Iterable[Callable[[Digest], Place]]) -> bool:
     """Whether something of `digest` is there now: looked at after its record was read, which is written last."""
-    if digest is None:
-        return False
-    for kind in kinds:
-        place = kind(digest)
-        with suppress(FileNotFoundError):
-            os.stat(place.name, dir_fd=place.directory.fd, follow_symlinks=False)
-            return True
-    return False
+    return digest is not None and any(kind(digest).is_taken() for kind in kinds)
 
 
 def _remove_records(parent: OpenFile, is_needed: Callable[[str, bytes], bool]) -> int:

@@ -16,11 +16,11 @@ import os
 from typing import Final, Self, final
 
 from mkfs.cache.chunk_reads import ChunkReads, Damaged
-from mkfs.cache.claims import bury, claim_directory, stands
-from mkfs.cache.files import Buffer, OpenFile, create, discard, is_not_ours, open_directory, open_our_directory, write_at
+from mkfs.cache.claims import bury, claim_directory
+from mkfs.cache.files import Buffer, OpenFile, create, discard, is_not_ours, open_directory, write_at
 from mkfs.cache.layout import Place
 from mkfs.cache.ledger import NAME, Ledger, empty_ledger
-from mkfs.cache.pins import grip, pin
+from mkfs.cache.pins import grip, open_pinned, pin
 from mkfs.cache.shared import Report, Shared
 from mkfs.cache.space import unusable
 from mkfs.cache.stored_file import bad_files, chunks_of, make_hole, stored_name
@@ -95,9 +95,8 @@ class PartialLayer:
         except FileNotFoundError:
             return None
         try:
-            directory = open_our_directory(place.name, place.directory)
-            pin(directory)
-            if not stands(place.name, place.directory, os.fstat(directory.fd)):  # it went before there was a pin
+            directory = open_pinned(place.name, place.directory)
+            if directory is None:
                 return None
             ledger = Ledger.open(directory, index)
             if not ledger.mending:

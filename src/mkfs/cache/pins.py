@@ -15,7 +15,8 @@ import time
 from contextlib import suppress
 from typing import Final, final
 
-from mkfs.cache.files import OpenFile
+from mkfs.cache.claims import stands
+from mkfs.cache.files import OpenFile, open_our_directory
 
 _TRIES: Final = 20
 _PAUSE_SECONDS: Final = 0.005  # an evictor that takes nothing lets go within microseconds, unless it is stopped
@@ -38,6 +39,16 @@ def pin(directory: OpenFile) -> None:
             return
         else:
             return
+
+
+def open_pinned(name: str, parent: OpenFile) -> OpenFile | None:
+    """Our directory `name` in `parent`, pinned; None if it went before there was a pin.
+
+    Raises `OSError`: `FileNotFoundError` if nothing is there, `BlockingIOError` as `pin`, one of `files.is_not_ours`.
+    """
+    directory = open_our_directory(name, parent)
+    pin(directory)
+    return directory if stands(name, parent, os.fstat(directory.fd)) else None
 
 
 def grip(directory: OpenFile) -> bool:

@@ -4,11 +4,11 @@ import logging
 import os
 from typing import Final
 
-from mkfs.cache.claims import bury, stands
-from mkfs.cache.files import OpenFile, is_not_ours, open_our_directory, read_whole
+from mkfs.cache.claims import bury
+from mkfs.cache.files import OpenFile, is_not_ours, read_whole
 from mkfs.cache.indexes import LIMIT_BYTES, find_index
 from mkfs.cache.mending import unpublish
-from mkfs.cache.pins import pin
+from mkfs.cache.pins import open_pinned
 from mkfs.cache.shared import Report, Shared
 from mkfs.cache.stored import StoredLayer
 from mkfs.cache.stored_file import bad_files, chunks_of
@@ -49,9 +49,8 @@ def _look(shared: Shared, digest: Digest) -> StoredLayer | str | None:
     except FileNotFoundError:
         return None
     try:
-        directory = open_our_directory(place.name, place.directory)
-        pin(directory)
-        if not stands(place.name, place.directory, os.fstat(directory.fd)):  # it went before there was a pin
+        directory = open_pinned(place.name, place.directory)
+        if directory is None:
             return None
     except FileNotFoundError:
         return None

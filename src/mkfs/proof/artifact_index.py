@@ -83,17 +83,6 @@ class ArtifactIndex:
             raise IntegrityError("chunk index has its layers out of order")
         return index
 
-    def for_layer(self, layer: Descriptor, compression: Compression = "") -> ChunkIndex | None:
-        """The chunk index of a layer that the manifest describes so; None where this document has none.
-
-        Raises `IntegrityError` where it has one that contradicts the manifest: another size, another compression.
-        """
-        for index in self.layers:
-            if index.layer == layer.digest:
-                check_layer(index, layer, compression)
-                return index
-        return None
-
     def check_subject(self, subject: Digest, layers: Sequence[Descriptor]) -> None:
         """Returns if this is an index of the manifest with digest `subject` and these layers: it may lack some of them, not have
         others. Raises `IntegrityError`.
