@@ -109,12 +109,15 @@ def samples(material: Material) -> Iterator[ByteRange]:
 def drop_pages(directory: Path) -> None:
     """Writes the directory's files to the disk and takes them out of the page cache, as memory pressure would."""
     for path in directory.iterdir():
-        if not path.is_file():
-            continue
-        fd = os.open(path, os.O_RDONLY)
-        os.fdatasync(fd)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(fd)
+        lose_pages(path)
+
+
+def lose_pages(path: Path) -> None:
+    """The same for one file, if it is one."""
+    if path.is_file():
+        with path.open("rb") as file:
+            os.fdatasync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def flip(path: Path, offset: int) -> None:

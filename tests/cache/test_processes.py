@@ -1,7 +1,6 @@
 """Several processes with one cache: killed, stopped and late ones leave neither rubbish nor a wrong byte."""
 
 import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -35,10 +34,10 @@ def test_what_a_living_process_stages_stays(root: Path, start: Start, stopped: b
     worker = start()
     assert worker.ask("stage") == "staged"
     if stopped:
-        worker.process.send_signal(signal.SIGSTOP)
+        worker.stop()
     Cache.open(root, min_free_ratio=0).close()
     assert staged(root) == 1
-    worker.process.send_signal(signal.SIGCONT)
+    worker.go_on()
     assert worker.ask("publish") == "right"
     assert staged(root) == 0
 
@@ -46,10 +45,10 @@ def test_what_a_living_process_stages_stays(root: Path, start: Start, stopped: b
 def test_a_stopped_process_that_wakes_up_late_takes_what_was_published_meanwhile(cache: Cache, root: Path, start: Start) -> None:
     worker = start()
     assert worker.ask("stage") == "staged"
-    worker.process.send_signal(signal.SIGSTOP)
+    worker.stop()
     worker.tell("publish")
     mine = MIXED.publish(cache)
-    worker.process.send_signal(signal.SIGCONT)
+    worker.go_on()
     assert worker.heard() == "right"
     assert staged(root) == 0
     assert os.path.samestat(MIXED.directory(root).stat(), mine.identity)

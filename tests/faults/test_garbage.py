@@ -21,7 +21,7 @@ from mkfs.cache.store import Cache
 from mkfs.errors import CacheUnusable, NotFound
 from mkfs.testing.kits import Kit
 from mkfs.units import MIB
-from tests.cache.material import flip, names
+from tests.cache.material import flip, lose_pages, names
 from tests.cache.test_layout import modes
 from tests.faults.world import TAG, World, build_kit, copied, furnish, layer, place, read_all
 from tests.support.namespaces import NOBODY
@@ -137,14 +137,6 @@ def symlink_swap(path: Path, elsewhere: Path) -> None:
     shutil.copy(path, elsewhere)
     path.unlink()
     path.symlink_to(elsewhere)
-
-
-def lose_pages(path: Path) -> None:
-    """Writes the file to the disk and takes it out of the page cache, as memory pressure would."""
-    if path.is_file():
-        with path.open("rb") as file:
-            os.fdatasync(file.fileno())
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def obeys_modes() -> bool:
