@@ -312,10 +312,11 @@ def test_all_of_it_is_private(template: Template) -> None:
 
 
 @pytest.mark.skipif(obeys_modes(), reason="the matrix has it")
-def test_files_that_we_may_not_open() -> None:
+def test_files_that_we_may_not_open(tmp_path: Path) -> None:
     """The column that root does not feel: the matrix once more, by a root who has to obey modes."""
     without = ["setpriv", "--inh-caps=-dac_override,-dac_read_search", "--bounding-set=-dac_override,-dac_read_search"]
-    command = [sys.executable, "-m", "pytest", __file__, "-k", "no_permission", "-q", "-p", "no:cacheprovider"]
+    words = ["-m", "pytest", "-q", "-k", "no_permission", "-p", "no:cacheprovider"]
+    command = [sys.executable, *words, "--basetemp", tmp_path / "there", __file__]  # else it tidies up after other runs
     done = subprocess.run([*without, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert f"{2 * len(KINDS)} passed" in done.stdout
