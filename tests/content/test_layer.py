@@ -143,6 +143,26 @@ async def test_broken_transfers_go_on_from_the_last_good_byte(tmp_path: Path, au
         assert engine.buffers.lent == 0
 
 
+@pytest.mark.parametrize("stalled", [0, 9 * MIB + 1, 31 * MIB, 33 * MIB], ids=lambda at: f"at {at // MIB} MiB")
+async def test_streams_that_overtake_each_other_prove_the_same_bytes(tmp_path: Path, stalled: int) -> None:
+    reader, second = TWO_LAPS.reader(), 32 * MIB  # where the second request begins
+    held = Stall(after_bytes=stalled % second)
+    reader.faults.install(Fault(Match(offset=stalled), held, times=1))
+    others = second if stalled > second else WHOLE.length - second
+    async with engine_at(tmp_path / "cache") as engine:
+        layer = layer_of(engine, reader, TWO_LAPS)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(layer.prove)
+            with trio.fail_after(30):
+                while not held.gate.waiting or reader.bytes_sent() < held.after_bytes + others:
+                    await trio.lowlevel.checkpoint()
+            assert not layer.proven
+            held.release()
+        assert bytes(await layer.read(WHOLE)) == TWO_LAPS.content
+        assert reader.bytes_sent() == WHOLE.length
+        assert engine.buffers.lent == 0
+
+
 async def test_a_dead_registry_ends_in_an_error_that_says_so_and_the_next_read_tries_anew(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -1,8 +1,10 @@
 """The bulk lane: long ranges on connections of our own, over real sockets; whatever it is answered, it ends as the pool would."""
 
+import itertools
 import re
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +35,7 @@ from mkfs.testing.bodies import SeededBody
 from mkfs.testing.faults import Fault, Match
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer, serve
+from mkfs.units import MIB
 from tests.support.little_model import BLOB, DATA, MANIFEST
 from tests.support.talking import speaking
 from tests.support.wrong_answers import WANTED, WRONG_ANSWERS
@@ -100,6 +103,25 @@ async def test_long_ranges_come_one_after_another_over_one_connection(
             assert (client.statistics().answers, client.statistics().requests) == (0, 3)
             assert client.statistics().received_bytes == registry.bytes_sent(BLOB)
         assert len(callers) == 1
+
+
+async def test_who_follows_hears_of_every_mebibyte_in_the_thread_that_received_it() -> None:
+    transport, heard_of = Transport(PoolTransport(Proxies(), Trust(TlsSettings()))), []
+    with speaking(LONG) as port, trio.fail_after(HANG_SECONDS):
+        async with transport.ask(Url.parse(f"http://127.0.0.1:{port}/"), {"Range": f"bytes=0-{BULK_BYTES - 1}"}) as answer:
+            memory, done = memoryview(bytearray(BULK_BYTES)), 0
+
+            def follow(count: int) -> None:
+                right = memory[: done + count] == BODY[: done + count]
+                heard_of.append((done + count, right, threading.current_thread() is threading.main_thread()))
+
+            while done < BULK_BYTES:
+                done += await answer.receive_into(memory[done:], follow)
+        await transport.aclose()
+    counts = [count for count, _, _ in heard_of]
+    assert counts[-1] == BULK_BYTES
+    assert all(0 < there - here <= MIB for here, there in itertools.pairwise(counts))
+    assert {(right, on_the_loop) for _, right, on_the_loop in heard_of} == {(True, False)}
 
 
 async def test_only_long_ranges_take_the_lane(

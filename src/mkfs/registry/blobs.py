@@ -4,7 +4,7 @@ Where a blob is kept elsewhere (a signed address at a storage host), that addres
 storage refuses it or a transfer from it breaks (`addresses`).
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Final, final
@@ -46,9 +46,9 @@ class Body:
         self._count(len(piece))
         return piece
 
-    async def receive_into(self, target: memoryview) -> int:
+    async def receive_into(self, target: memoryview, follow: Callable[[int], None] | None = None) -> int:
         """See `registry.ranges.BlobStream`."""
-        count = await self._answer.receive_into(target)
+        count = await self._answer.receive_into(target, follow)
         if not count and self._left:
             raise Unreachable(f"the body ended {self._left} bytes early (expected {self.range.length})", self.host)
         self._count(count)

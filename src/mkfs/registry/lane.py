@@ -115,15 +115,15 @@ class LaneBody(httpx2.AsyncByteStream):
             self._reusable = self._reusable and len(came_along) <= self._left
             self._piece = memoryview(came_along)[: self._left]
 
-    async def receive_into(self, target: memoryview) -> int:
-        """The next bytes into `target` (not empty), from its start; how many, 0 at the end. Cancelled, it leaves a broken body."""
+    async def receive_into(self, target: memoryview, follow: Callable[[int], None] | None = None) -> int:
+        """See `registry.ranges.BlobStream`. Cancelled, it leaves a broken body."""
         if not self._piece and self._left is None:
             self._piece = memoryview(await self._decoded())
         if self._piece or self._left is None:
             count = min(len(target), len(self._piece))
             target[:count], self._piece = self._piece[:count], self._piece[count:]
         elif self._left:
-            count = await self._wire.receive_into(target[: self._left], self._threads)
+            count = await self._wire.receive_into(target[: self._left], follow, self._threads)
             if not count:
                 raise httpcore2.RemoteProtocolError("the connection ended within the body")
         else:

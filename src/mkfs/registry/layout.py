@@ -8,7 +8,7 @@ directory that changes while it is read is a registry whose blobs change.
 import errno
 import os
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -196,7 +196,7 @@ class FileStream:
         count = await self.receive_into(memoryview(room))
         return bytes(memoryview(room)[:count])
 
-    async def receive_into(self, target: memoryview) -> int:
+    async def receive_into(self, target: memoryview, follow: Callable[[int], None] | None = None) -> int:  # noqa: ARG002 - may be told nothing
         """See `registry.ranges.BlobStream`. Raises as iterating does."""
         wanted = target[: self.range.stop - self._at]
         if not wanted:

@@ -3,7 +3,7 @@
 Implementations: `registry.repository` (HTTP), `mkfs.testing` (memory, with faults). `content/` knows only this file of the room.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, final
 
@@ -28,11 +28,13 @@ class BlobStream(Protocol):
         Raises `Unreachable` when the body is cut, stalls, or is longer than promised.
         """
 
-    async def receive_into(self, target: memoryview) -> int:
+    async def receive_into(self, target: memoryview, follow: Callable[[int], None] | None = None) -> int:
         """The next bytes into `target` (not empty), from its start; how many came, 0 at the end. Raises as iterating does.
 
         Comes back with what there is when there is a pause, so that progress is seen; the larger the target, the less a byte costs.
-        A body is read in one of the two ways. Nothing writes to `target` any more when this is left, cancelled or not.
+        Where a thread receives, it tells `follow` how many bytes have come so far, about every MiB: the core's own cache has them
+        then. `follow` must not raise; it may be told nothing. A body is read in one of the two ways. Nothing touches `target` any
+        more when this is left, cancelled or not.
         """
 
 

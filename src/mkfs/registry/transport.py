@@ -11,7 +11,7 @@ connection and gives the slot back before the cancellation leaves here.
 
 import base64
 import binascii
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol, final
@@ -107,17 +107,14 @@ class Answer:
         self._counters.received(len(piece))
         return piece
 
-    async def receive_into(self, target: memoryview) -> int:
-        """The next bytes into `target` (not empty), from its start: how many came, 0 at the end. Raises as iterating does.
-
-        A body is read in one of the two ways. Cancelling may lose bytes.
-        """
+    async def receive_into(self, target: memoryview, follow: Callable[[int], None] | None = None) -> int:
+        """See `registry.ranges.BlobStream`. Cancelling may lose bytes."""
         stream = self._response.stream
         if not isinstance(stream, LaneBody):
             return await self._rest.pour(self, target)
         try:
             with trio.fail_after(STALL_SECONDS):
-                count = await stream.receive_into(target)
+                count = await stream.receive_into(target, follow)
         except TRANSPORT_ERRORS as error:
             raise unreachable(error, self.url.origin, seconds=STALL_SECONDS, answered=True) from error
         self._counters.received(count)

@@ -6,7 +6,7 @@ The faults are the registry's own (`testing.faults`), read as a client would see
 """
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import final
@@ -57,7 +57,7 @@ class MemoryStream:
             raise Unreachable(f"the answer ended {self._left} bytes early (expected {self.range.length} bytes)", self.host)
         raise StopAsyncIteration
 
-    async def receive_into(self, target: memoryview) -> int:
+    async def receive_into(self, target: memoryview, follow: Callable[[int], None] | None = None) -> int:  # noqa: ARG002 - no thread
         """See `BlobStream`."""
         return await self._rest.pour(self, target)
 
