@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import cache
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from mkfs.content.admission import Urgency, Waiters
 from mkfs.content.chunk_run import Want
 from mkfs.content.chunk_store import PAUSE_SECONDS
 from mkfs.content.chunks import ChunkFetch
 from mkfs.content.engine import Engine
 from mkfs.content.patience import FIRST_VERDICT_SECONDS
+from mkfs.content.prefetch import Prefetch
+from mkfs.content.readahead import Readahead
 from mkfs.content.receive import RangesIgnored
 from mkfs.content.shortage import Shortage
-from mkfs.content.streams import Streams
 from mkfs.errors import Mismatch, Unreachable
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import grid_of
@@ -60,6 +61,7 @@ async def chunks_of(engine: Engine, reader: MemoryReader, blob: Blob = LARGE, bo
         index=index_of(blob, border),
         label="model test",
         shortage=Shortage("model test"),
+        readahead=Readahead(Prefetch.SEQUENTIAL, engine.budget),
     )
 
 
@@ -108,7 +110,7 @@ async def test_readers_of_neighbouring_chunks_share_a_request(tmp_path: Path) ->
     reader = LARGE.reader()
     async with opened(tmp_path, reader) as (_, chunks), trio.open_nursery() as nursery:
         for number in range(8):  # past the look at the disk, which a thread takes for each: they end at different times
-            nursery.start_soon(chunks._chunk, number)
+            nursery.start_soon(chunks._chunk, number, Urgency.DEMAND)
     assert [served.range for served in reader.requests()] == [ByteRange(0, 8 * MIB)]
 
 
@@ -149,21 +151,6 @@ async def test_what_is_ahead_stays_within_the_file(tmp_path: Path) -> None:
             await right(chunks, wanted, TWO_FILES)
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert reader.bytes_sent() == border
-
-
-def test_streams_are_told_apart_and_looked_ahead_of_a_window_at_a_time() -> None:
-    streams = Streams()
-    window = 8 * MIB
-    for at in range(32):
-        assert streams.follow(ByteRange(at * 100 * MIB, at * 100 * MIB + MIB), window) is None
-    for at in range(32):
-        start = at * 100 * MIB + MIB
-        assert streams.follow(ByteRange(start, start + MIB), window) == ByteRange(start + MIB, start + 3 * MIB)
-    ahead = [streams.follow(ByteRange(at * MIB, (at + 1) * MIB), window) for at in range(2, 30)]
-    told = [each for each in ahead if each is not None]
-    assert all(one.stop == other.start for one, other in pairwise(told))
-    assert {each.length for each in told[3:]} == {window}
-    assert told[-1].stop - 30 * MIB <= window * 3 // 2
 
 
 @pytest.mark.logs(r"bytes \[5242880, 6291456\) of model test do not match")
@@ -285,7 +272,7 @@ async def test_a_process_that_stopped_in_the_middle_is_overtaken(tmp_path: Path,
 
 async def test_a_turn_that_came_too_late_is_passed_on(tmp_path: Path) -> None:
     async with engine_at(tmp_path / "cache") as other, opened(tmp_path, LARGE.reader()) as (_, chunks):
-        want = Want(3)
+        want = Want(3, Waiters(other.admission))
         assert chunks._claim([want]).free == [want]
         want.leave()
         chunks._begin([want])

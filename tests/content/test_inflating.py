@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from mkfs.cache.store import Cache
 from mkfs.cache.stored import StoredLayer
 from mkfs.content import inflating
+from mkfs.content.admission import Urgency
 from mkfs.content.engine import Engine
 from mkfs.content.inflating import InflatingFetch
 from mkfs.errors import BadArchive, CacheUnusable, Mismatch, Unreachable
@@ -35,6 +36,7 @@ def fetch_of(engine: Engine, reader: MemoryReader, layer: Packed, *, tar: bool =
         compression=layer.compression,
         tar=tar,
         fresh=False,
+        urgency=lambda: Urgency.DEMAND,
         **options,
     )
 

@@ -17,10 +17,10 @@ nonsense
 
 def test_every_line_is_read_with_its_escapes_and_any_number_of_optional_fields() -> None:
     assert parse_mountinfo(TABLE) == (
-        Mount("0:21", b"/proc", "proc", "proc"),
-        Mount("98:0", b"/mnt/a b\\c", "ext3", "/dev/root\tx"),
-        Mount("0:39", b"/mnt/llama", "fuse.kitfs", "localhost:5000/llama@sha256:0, test"),
-        Mount("0:40", b"/mnt/llama", "tmpfs", "none"),
+        Mount("0:21", b"/proc", "proc", "proc", b"/", ("rw",)),
+        Mount("98:0", b"/mnt/a b\\c", "ext3", "/dev/root\tx", b"/mnt1", ("rw", "errors=continue")),
+        Mount("0:39", b"/mnt/llama", "fuse.kitfs", "localhost:5000/llama@sha256:0, test", b"/", ("ro", "user_id=0")),
+        Mount("0:40", b"/mnt/llama", "tmpfs", "none", b"/", ("rw",)),
     )
 
 

@@ -14,6 +14,7 @@ from mkfs.cli.options import filter_option, offline_option, reads, source_option
 from mkfs.cli.progress import LINE_SECONDS, showing_when_needed
 from mkfs.cli.report import fail
 from mkfs.cli.text import printable
+from mkfs.content.prefetch import Prefetch
 from mkfs.errors import MountpointUnusable, UsageError
 from mkfs.fuse import kernel
 from mkfs.registry.settings import UNVERIFIED
@@ -94,6 +95,15 @@ def _rate(text: str) -> int:
     help="strict: no byte is answered before it is proven. deferred: the first reads of a layer do not wait for its proof; what "
     "turns out wrong is logged, forgotten by the kernel and an error from then on, but somebody has read it.",
 )
+@click.option(
+    "--prefetch",
+    type=click.Choice([each.value for each in Prefetch]),
+    default=Prefetch.MODEL.value,
+    show_default=True,
+    help="What is fetched ahead of readers. sequential: where reads follow each other. model: also the rest of a tensor that is "
+    "read, and the next shard when two were read in order.",
+)
+@click.option("--fill", is_flag=True, help="Fetch all of it in the background, behind what is read.")
 @click.option("--xattr", is_flag=True, help="Show digest and proof of each file as user.mkfs.* attributes; slows `ls -l`.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors; log warnings only.")
 def command(
@@ -110,6 +120,8 @@ def command(
     log_file: Path | None,
     scrub: int | None,
     proof: str,
+    prefetch: str,
+    fill: bool,
     xattr: bool,
     quiet: bool,
     source: SourceSettings,
@@ -135,7 +147,7 @@ def command(
     waiting = ExitStack()
     shown = Showing(lambda _moment: None, LINE_SECONDS) if quiet else waiting.enter_context(showing_when_needed(source.reference))
     settings = MountSettings(
-        source=replace(source, deferred=proof == "deferred"),
+        source=replace(source, deferred=proof == "deferred", prefetch=Prefetch(prefetch)),
         mountpoint=str(place),
         allow_other=os.geteuid() == 0 if allow_other is None else allow_other,
         uid=os.getuid() if uid is None else uid,
@@ -145,6 +157,7 @@ def command(
         timeout_seconds=timeout,
         progress_seconds=shown.period_seconds,
         tag_ttl_seconds=tag_ttl or None,
+        fill=fill,
         xattr=xattr,
         scrub_bytes_per_second=scrub,
         verbosity=-1 if quiet else verbosity(click.get_current_context()),

@@ -13,7 +13,9 @@ from typing import Final, final
 from mkfs.archive.entry import Table
 from mkfs.content.describing import DEFAULT_TERMS, Description, Terms, describe_from
 from mkfs.content.engine import Engine
+from mkfs.content.foreseeing import foresee
 from mkfs.content.layer import Layer
+from mkfs.content.prefetch import Prefetch
 from mkfs.content.sources import Sources
 from mkfs.content.together import all_done
 from mkfs.errors import IntegrityError
@@ -102,6 +104,8 @@ async def open_artifact(
     await all_done(partial(learn, layer) for layer in distinct)
     sizes = {number: size_bytes for number, layer in enumerate(layers) if (size_bytes := layer.content_bytes) is not None}
     tree = build(plan, [tables[layer] for layer in layers], sizes)
+    if terms.prefetch is Prefetch.MODEL:
+        foresee(engine.nursery, tree, layers)
     return Artifact(description, tree, layers, description.notices + _notices(distinct, reference))
 
 
@@ -140,6 +144,7 @@ def _layers(engine: Engine, sources: Sources, description: Description, terms: T
                 content_bytes=planned.reading.size_bytes if isinstance(planned.reading, RawLayer) else None,
                 trusted=description.judged(planned).of(blob, compression),
                 deferred=terms.deferred,
+                prefetch=terms.prefetch,
             )
         layers.append(known[key])
     return tuple(layers)

@@ -17,6 +17,7 @@ from typing import final
 
 import trio
 
+from mkfs.content.admission import Urgency, Waiters
 from mkfs.content.buffers import RANGE_BYTES
 from mkfs.content.chunk_store import ChunkStore
 from mkfs.content.engine import Engine
@@ -37,6 +38,7 @@ class Want:
     """One chunk that a flight waits for."""
 
     number: int
+    waiters: Waiters
     settled: trio.Event = field(default_factory=trio.Event)
     chunk: Buffer = b""
     error: Exception | None = None
@@ -138,13 +140,14 @@ class ChunkRun:
         means = self._means
         try:
             with self._scope:
-                buffer = await means.borrow()
-                try:
-                    await all_done((partial(self._receive, buffer), partial(self._settle, buffer)))
-                    for want, error in self._wrong:
-                        await self._again(want, error, buffer)
-                finally:
-                    means.give_back(buffer)
+                async with means.engine.admission.admitted(self._urgency):
+                    buffer = await means.borrow()
+                    try:
+                        await all_done((partial(self._receive, buffer), partial(self._settle, buffer)))
+                        for want, error in self._wrong:
+                            await self._again(want, error, buffer)
+                    finally:
+                        means.give_back(buffer)
         except Exception as error:  # noqa: BLE001 - handed to the flights, who are its callers
             for want in self._wants:
                 want.fail(error)
@@ -153,6 +156,9 @@ class ChunkRun:
                 if want.error is not None or not want.settled.is_set():
                     means.release(want.number)
 
+    def _urgency(self) -> Urgency:
+        return min(want.waiters.urgency() for want in self._wants)
+
     async def _receive(self, buffer: mmap) -> None:
         means = self._means
         with memoryview(buffer)[: self._bytes.length] as into:
@@ -160,6 +166,7 @@ class ChunkRun:
 
     def _received(self, count: int, host: str) -> None:
         self.received_bytes += count
+        self._means.engine.admission.received(count)
         self._hosts.add(host)
         self._advanced.set()
         self._advanced = trio.Event()

@@ -7,8 +7,8 @@ rest is fetched in runs of neighbours (`content.chunk_run`). Where another proce
 nobody waits for chunks that are not his. A read is answered from the very memory that was checked, whether the cache could keep it
 or not.
 
-Who reads on where a read ended gets a little ahead (`content.streams`), within the same stored file, as nothing says that the next
-file will be read as well. A chunk that was wrong twice is refused for a while, by itself: its neighbours are served.
+What is likely to be read next (`content.readahead`) is fetched as well, when nobody waits for anything else. A chunk that was wrong
+twice is refused for a while, by itself: its neighbours are served.
 
 Atomic between checkpoints: a want is in `_wants`, with a gathering, with a task that waits for its turn, or with a run; its flight
 learns of it by `Want.settled` alone.
@@ -23,15 +23,16 @@ from typing import Final, Self, final
 import trio
 
 from mkfs.cache.locks import LayerLock
-from mkfs.content.buffers import RANGE_BYTES
+from mkfs.content.admission import Urgency, Waiters
 from mkfs.content.chunk_run import ChunkRun, RunMeans, Want, neighbours
 from mkfs.content.chunk_store import ChunkStore
 from mkfs.content.engine import Engine
 from mkfs.content.flights import Flights
 from mkfs.content.patience import Verdict
+from mkfs.content.readahead import ModelFile, Readahead
 from mkfs.content.reads import Buffer
 from mkfs.content.shortage import Shortage
-from mkfs.content.streams import Streams
+from mkfs.content.streams import WIDEST_WINDOW_BYTES
 from mkfs.content.together import all_done
 from mkfs.content.turns import showing, take_turn
 from mkfs.errors import Mismatch
@@ -74,11 +75,11 @@ class _Claims:
 class ChunkFetch:
     """Proven reads of one layer, chunk by chunk. `index` must be one that is trusted."""
 
-    def __init__(self, *, means: RunMeans, lock: LayerLock, store: ChunkStore) -> None:
-        self._means, self._lock, self._store = means, lock, store
+    def __init__(self, *, means: RunMeans, lock: LayerLock, store: ChunkStore, readahead: Readahead) -> None:
+        self._means, self._lock, self._store, self._readahead = means, lock, store, readahead
         self._engine, self._grid = means.engine, store.index.grid
         self._flights: Flights[int, Buffer] = Flights(means.engine.nursery)
-        self._streams = Streams()
+        self._waiters: dict[int, Waiters] = {}  # of the flights
         self._verdicts: dict[int, Verdict] = {}
         self._wants: list[Want] = []  # not gathered yet
         self._gathering = False  # somebody will come for `_wants`
@@ -86,14 +87,22 @@ class ChunkFetch:
 
     @classmethod
     async def open(
-        cls, *, engine: Engine, reader: RangeReader, blob: Descriptor, index: ChunkIndex, label: str, shortage: Shortage
+        cls,
+        *,
+        engine: Engine,
+        reader: RangeReader,
+        blob: Descriptor,
+        index: ChunkIndex,
+        label: str,
+        shortage: Shortage,
+        readahead: Readahead,
     ) -> Self:
         """Reads of `blob`, whose index is `index`, over what the cache has of it. Raises nothing of its own."""
         store = ChunkStore(engine.cache, engine.memory, index, shortage, label)
         await engine.on_disk(store.open, trio.current_time())
         lock = await engine.on_disk(engine.cache.lock, blob.digest)
         means = RunMeans(engine=engine, reader=reader, blob=blob, store=store, label=label, release=lock.release_chunk)
-        return cls(means=means, lock=lock, store=store)
+        return cls(means=means, lock=lock, store=store, readahead=readahead)
 
     @property
     def index(self) -> ChunkIndex:
@@ -124,7 +133,7 @@ class ChunkFetch:
             part = chunk.overlap(wanted)
             piece = None if number in missing else await self._engine.on_disk(self._store.read, part)
             if piece is None:
-                piece = memoryview(await self._chunk(number))[part.start - chunk.start : part.stop - chunk.start]
+                piece = memoryview(await self._chunk(number, Urgency.DEMAND))[part.start - chunk.start : part.stop - chunk.start]
             assembled[part.start - wanted.start : part.stop - wanted.start] = piece
 
         await all_done(partial(fill, number) for number in chunks)
@@ -140,7 +149,7 @@ class ChunkFetch:
         missing = await self._engine.on_disk(self._store.missing, chunks)
         return wanted.length - sum(self._grid.chunk_range(number).overlap(wanted).length for number in missing)
 
-    async def fill(self) -> None:
+    async def fill(self, urgency: Urgency) -> None:
         """Fetches every chunk that is missing, in order, into the cache.
 
         Raises what `read` raises, and `CacheUnusable` as soon as the cache does not keep what it is given.
@@ -149,41 +158,65 @@ class ChunkFetch:
             chunks = range(number, min(number + _FILL_CHUNKS, self._grid.count))
             missing = await self._engine.on_disk(self._store.missing, chunks)
             if missing and self._store.refusal is None:
-                await all_done(partial(self._chunk, each) for each in missing)
+                await all_done(partial(self._chunk, each, urgency) for each in missing)
             if missing and self._store.refusal is not None:
                 raise copy.copy(self._store.refusal)
 
     def _look_ahead(self, wanted: ByteRange) -> None:
         if not wanted.length:
             return
-        window_bytes = RANGE_BYTES if self._store.is_shared(trio.current_time()) else SCARCE_AHEAD_BYTES
-        ahead = self._streams.follow(wanted, window_bytes)
-        if ahead is None:
-            return
-        here = next(self._grid.spans(ByteRange(wanted.stop - 1, self._grid.size_bytes)))  # up to the end of the stored file's run
-        chunks = self._grid.chunks(ByteRange(0, here.range.stop).overlap(ahead))
-        if chunks:
-            self._engine.nursery.start_soon(self._fetch_ahead, chunks)
+        now = trio.current_time()
+        widest_bytes = WIDEST_WINDOW_BYTES if self._store.is_shared(now) else SCARCE_AHEAD_BYTES
+        told = self._readahead.ahead(wanted, now, widest_bytes=widest_bytes, stop=self._file_stop(wanted.stop - 1))
+        if told is not None:
+            self._engine.nursery.start_soon(self._fetch_ahead, told)
+        file = self._readahead.unknown(wanted)
+        if file is not None:
+            self._engine.nursery.start_soon(self._learn, file)
 
-    async def _fetch_ahead(self, chunks: range) -> None:
-        missing = await self._engine.on_disk(self._store.missing, chunks)
+    async def expect(self, begin: int) -> None:
+        """Fetches what is read first by who begins at `begin`. Raises nothing."""
+        stop = self._file_stop(begin)
+        told = self._readahead.expect(begin, trio.current_time(), widest_bytes=WIDEST_WINDOW_BYTES, stop=stop)
+        if told is not None and self._store.is_shared(trio.current_time()):
+            await self._fetch_ahead(told)
+
+    def _file_stop(self, offset: int) -> int:
+        """Where the stored file's run ends that holds byte `offset`: nothing says that what follows is read as well."""
+        return next(self._grid.spans(ByteRange(offset, self._grid.size_bytes))).range.stop
+
+    async def _fetch_ahead(self, told: ByteRange) -> None:
+        missing = await self._engine.on_disk(self._store.missing, self._grid.chunks(told))
         try:
-            await all_done(partial(self._chunk, number) for number in missing)
+            await all_done(partial(self._chunk, number, Urgency.READAHEAD) for number in missing)
         except Exception as error:  # noqa: BLE001 - a guess that failed: whoever really wants the bytes will hear of it
             log.debug("nothing fetched ahead of a reader of %s: %s", self._means.label, error)
 
+    async def _learn(self, file: ModelFile) -> None:
+        """Reads the header of a model file, which somebody reads anyway."""
+        try:
+            await file.learn(self.read, self._engine.hashing)
+        except Exception as error:  # noqa: BLE001 - as above
+            log.debug("the header of a file of %s was not read: %s", self._means.label, error)
+
     # --- one chunk
 
-    async def _chunk(self, number: int) -> Buffer:
+    async def _chunk(self, number: int, urgency: Urgency) -> Buffer:
         """All of chunk `number`, fetched by somebody. Raises what `read` raises."""
         verdict = self._verdicts.get(number)
         if verdict is not None and trio.current_time() < verdict.until:
             raise copy.copy(verdict.error) from verdict.error
-        return await self._flights.join(number, partial(self._bring, number))
+        waiters = self._waiters.setdefault(number, Waiters(self._engine.admission))
+        try:
+            with waiters.counted(urgency):
+                return await self._flights.join(number, partial(self._bring, number, waiters))
+        finally:
+            if not waiters:
+                self._waiters.pop(number, None)
 
-    async def _bring(self, number: int) -> Buffer:
+    async def _bring(self, number: int, waiters: Waiters) -> Buffer:
         """The flight of chunk `number`."""
-        want = Want(number)
+        want = Want(number, waiters)
         self._enqueue(want)
         try:
             await want.settled.wait()

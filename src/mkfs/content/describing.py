@@ -12,6 +12,7 @@ from typing import Final, final
 
 from mkfs import formats
 from mkfs.content.engine import Engine
+from mkfs.content.prefetch import Prefetch
 from mkfs.content.source import Source
 from mkfs.content.sources import Elsewhere, Sources
 from mkfs.content.together import all_done
@@ -38,13 +39,14 @@ INDEXES_LIMIT: Final = 2  # an index of platforms within an index of models; dee
 class Terms:
     """On what terms an artifact is shown: whom to believe, and what of it is wanted. `elsewhere` gives the repositories of
     artifacts that it refers to; without it, these come from the cache alone. `deferred`: reads of large layers do not wait for a
-    proof (`content.deferred`).
+    proof (`content.deferred`). `prefetch`: what of it is fetched before it is asked for.
     """
 
     policy: Policy = field(default_factory=Policy)
     choice: Choice = EVERYTHING
     elsewhere: Elsewhere | None = None
     deferred: bool = False
+    prefetch: Prefetch = Prefetch.SEQUENTIAL
 
 
 DEFAULT_TERMS: Final = Terms()

@@ -13,6 +13,8 @@ import trio
 from mkfs.cache.hot import HotChunks
 from mkfs.cache.locks import OVERTAKE_SECONDS
 from mkfs.cache.store import Cache
+from mkfs.content.admission import Admission
+from mkfs.content.budget import Budget
 from mkfs.content.buffers import Buffers
 from mkfs.units import MIB
 
@@ -33,13 +35,16 @@ MEMORY_BYTES: Final = 32 * MIB
 @dataclass(frozen=True, slots=True, eq=False)
 class Engine:
     """The shared means. Lives as long as its nursery; cancelling that ends all work under way. `memory` keeps chunks that the cache
-    cannot. `overtake_seconds` is `cache.locks.OVERTAKE_SECONDS`, but for tests with stopped processes, which need not wait so long.
+    cannot; `budget` is for what is ahead of readers. `overtake_seconds` is `cache.locks.OVERTAKE_SECONDS`, but for tests with
+    stopped processes, which need not wait so long.
     """
 
     nursery: trio.Nursery
     cache: Cache
     buffers: Buffers = field(default_factory=Buffers)
     memory: HotChunks = field(default_factory=lambda: HotChunks(MEMORY_BYTES))
+    admission: Admission = field(default_factory=Admission)
+    budget: Budget = field(default_factory=Budget)
     overtake_seconds: float = OVERTAKE_SECONDS
     inflating: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(INFLATING_LAYERS))
     _disk: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(DISK_THREADS))

@@ -15,7 +15,7 @@ the content is believed far enough to ask for room.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, final
 
 import trio
@@ -24,6 +24,7 @@ from mkfs.archive import gzip, zstd
 from mkfs.archive.compression import PIECE_BYTES, Decompressor, content_limit
 from mkfs.cache.growing import GrowingStaging
 from mkfs.cache.stored import StoredLayer
+from mkfs.content.admission import Urgency
 from mkfs.content.buffers import RANGE_BYTES
 from mkfs.content.engine import Engine
 from mkfs.content.receive import RangesIgnored, receive
@@ -131,6 +132,7 @@ class InflatingFetch:
         compression: Compression,
         tar: bool,
         fresh: bool,
+        urgency: Callable[[], Urgency],
         size_bytes: int | None = None,
         expected_bytes: int = 0,
     ) -> None:
@@ -143,7 +145,15 @@ class InflatingFetch:
         self._worthless = False  # what is in `_inflation` came from bytes that come anew
         grid = grid_of(None, blob.size_bytes)
         self.whole = WholeFetch(
-            engine=engine, reader=reader, blob=blob, grid=grid, staging=None, tar=False, fresh=fresh, taker=self
+            engine=engine,
+            reader=reader,
+            blob=blob,
+            grid=grid,
+            staging=None,
+            tar=False,
+            fresh=fresh,
+            urgency=urgency,
+            taker=self,
         )
 
     async def run(self) -> tuple[StoredLayer, Digest]:

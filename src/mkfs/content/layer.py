@@ -36,12 +36,15 @@ from mkfs.archive.entry import Table
 from mkfs.cache.locks import LayerLock
 from mkfs.cache.stored import Damaged, StoredLayer
 from mkfs.content.access import LayerAccess
+from mkfs.content.admission import Urgency, Waiters
 from mkfs.content.chunks import ChunkStatistics
 from mkfs.content.deferred import DeferredReads
 from mkfs.content.engine import Engine
 from mkfs.content.flights import Flights
 from mkfs.content.patience import Verdict
+from mkfs.content.prefetch import Prefetch
 from mkfs.content.proving import Prover
+from mkfs.content.readahead import Readahead
 from mkfs.content.reads import Buffer, RangeFacts
 from mkfs.content.receive import RangesIgnored
 from mkfs.content.settling import rehash, settle
@@ -50,7 +53,7 @@ from mkfs.content.standing import Standing
 from mkfs.content.tables import fetch_table
 from mkfs.content.taking import Taker, named
 from mkfs.content.turns import showing, take_turn
-from mkfs.errors import BadArchive, IntegrityError, Mismatch
+from mkfs.errors import BadArchive, IntegrityError, Mismatch, MkfsError
 from mkfs.formats.plan import Compression
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
@@ -96,6 +99,7 @@ class Layer:
         content_bytes: int | None = None,
         trusted: LayerTrust | None = None,
         deferred: bool = False,
+        prefetch: Prefetch = Prefetch.SEQUENTIAL,
     ) -> None:
         """`content_bytes`: what the artifact says of the content of a compressed layer. `trusted`: a chunk index of `blob` that
         came with the artifact and that the user's policy accepts. `deferred`: reads do not wait for a proof (`content.deferred`),
@@ -106,9 +110,10 @@ class Layer:
         self._compression = compression
         self._diff_id: Digest | None = None
         self._standing = Standing(label, trusted, tar=tar)
-        self._must_keep = False  # somebody wants it in the cache, not only read
+        self.readahead = Readahead(prefetch, engine.budget)
         self._verdict: Verdict | None = None
-        self._proofs: Flights[None, None] = Flights(engine.nursery)
+        self._proofs: Flights[bool, None] = Flights(engine.nursery)  # by whether they are worth nothing without room in the cache
+        self._waiters = Waiters(engine.admission)
         self._proving = trio.Lock()  # a flight that was left may still be on its way out when the next one begins
         self._shortage = Shortage(label)
         self._taker = Taker(
@@ -122,6 +127,7 @@ class Layer:
             trusted=trusted,
             shortage=self._shortage,
             standing=self._standing,
+            readahead=self.readahead,
         )
         self._prover = Prover(
             engine=engine,
@@ -131,6 +137,7 @@ class Layer:
             tar=tar,
             shortage=self._shortage,
             waiting=lambda: self._proofs.statistics().waiting,
+            urgency=self._waiters.urgency,
             compression=compression,
             content_bytes=content_bytes,
             allowed=lambda: access.allows(blob),
@@ -229,31 +236,42 @@ class Layer:
         """Whether names, modes and sizes rest on headers that nothing proves yet."""
         return self._tar and not self.proven and not self._compression
 
-    async def prove(self, *, whole: bool = False) -> None:
-        """Returns when the layer is proven; `whole`: by its own digest, whatever came with the artifact. Raises what a read would
-        raise.
+    async def prove(self, *, whole: bool = False, urgency: Urgency = Urgency.DEMAND, must_keep: bool = False) -> None:
+        """Returns when the layer is proven; `whole`: by its own digest, whatever came with the artifact.
+
+        Raises what a read would raise; with `must_keep`, or when nobody waits for it, `CacheUnusable` where there is no room.
         """
+        must_keep = must_keep or urgency is not Urgency.DEMAND
         while not self.proven:
             self._refuse_if_judged()
-            await self._proofs.join(None, partial(self._prove, whole=whole))
+            with self._waiters.counted(urgency):
+                await self._proofs.join(must_keep, partial(self._prove, whole=whole, must_keep=must_keep))
+
+    async def expect(self, begin: int) -> None:
+        """Fetches what somebody will want who is about to read from byte `begin` on, and keeps it. Raises nothing."""
+        try:
+            await self.prove(urgency=Urgency.READAHEAD)
+        except MkfsError as error:
+            log.debug("%s was not fetched ahead: %s", self.label, error)
+        if self._standing.chunks is not None:
+            await self._standing.chunks.expect(begin)
 
     async def is_complete(self) -> bool:
         """Whether every byte of it is in the cache now, as far as is known without reading them."""
         chunks = self._standing.chunks
         return self.published or (chunks is not None and await chunks.is_complete())
 
-    async def fill(self) -> None:
+    async def fill(self, urgency: Urgency = Urgency.DEMAND) -> None:
         """Returns when every byte of it is in the cache, proven by its own digest.
 
         Raises what a read would raise, and `CacheUnusable` where there is no room, before the first byte if that can be known.
         """
-        self._must_keep = True
         while not await self.is_complete():
-            await self.prove()
+            await self.prove(urgency=urgency, must_keep=True)
             chunks = self._standing.chunks
             if chunks is not None:
                 try:
-                    await chunks.fill()
+                    await chunks.fill(urgency)
                 except RangesIgnored:
                     self._taker.ranges_ignored(chunks)
                 else:
@@ -296,6 +314,7 @@ class Layer:
         if standing.contradiction is not None:
             return None
         if standing.stored is not None:
+            self.readahead.begun(wanted)
             return standing.stored.read_now(wanted)
         return None if standing.chunks is None else standing.chunks.read_now(wanted)
 
@@ -310,6 +329,7 @@ class Layer:
             self._refuse_if_judged()
             stored, chunks = self._standing.stored, self._standing.chunks  # both None: found damaged between two checkpoints
             if stored is not None:
+                self.readahead.begun(wanted)
                 try:
                     return await self._engine.on_disk(stored.read, wanted)
                 except Damaged as error:
@@ -337,12 +357,12 @@ class Layer:
         if verdict is not None and trio.current_time() < verdict.until:
             raise copy.copy(verdict.error) from verdict.error
 
-    async def _prove(self, *, whole: bool) -> None:
+    async def _prove(self, *, whole: bool, must_keep: bool) -> None:
         """Makes reads possible: by what is known, by what another process has proven meanwhile, or by a fetch of our own."""
         async with self._engine.inflating if self._compression else nullcontext():
-            await self._prove_now(whole=whole)
+            await self._prove_now(whole=whole, must_keep=must_keep)
 
-    async def _prove_now(self, *, whole: bool) -> None:
+    async def _prove_now(self, *, whole: bool, must_keep: bool) -> None:
         if self._taker.left_over is not None and not self._taker.whole_only:
             await self._taker.take(self._taker.left_over, Trust.OWN)
             return
@@ -351,16 +371,16 @@ class Layer:
             if self.proven:
                 return
         async with self._proving:
-            await self._prove_in_turn()
+            await self._prove_in_turn(must_keep=must_keep)
 
-    async def _prove_in_turn(self) -> None:
+    async def _prove_in_turn(self, *, must_keep: bool) -> None:
         engine = self._engine
         lock = await engine.on_disk(engine.cache.lock, self.blob.digest)
         try:
             overtaken = True
             while overtaken:
                 await take_turn(engine, lock, None, self.label)
-                overtaken = not await self._taker.take_cached() and await self._fetch(lock)
+                overtaken = not await self._taker.take_cached() and await self._fetch(lock, must_keep=must_keep)
         except Mismatch as error:
             self._verdict = Verdict.after(self._verdict, error, trio.current_time())
             raise
@@ -374,22 +394,22 @@ class Layer:
             lock.release_layer()
         self._verdict = None
 
-    async def _fetch(self, lock: LayerLock) -> bool:
+    async def _fetch(self, lock: LayerLock, *, must_keep: bool) -> bool:
         """Proves it by a fetch of our own; False then. True if we were stopped, and another process goes on with it."""
         scope = trio.CancelScope()
         with scope, showing(self._engine, lock, (None,), lambda: self._prover.received_bytes, scope.cancel):
-            await self._taker.take(await self._fetched(), Trust.OWN)
+            await self._taker.take(await self._fetched(must_keep=must_keep), Trust.OWN)
         if scope.cancelled_caught:
             log.info("another process has gone on with %s while this one was stopped", self.label)
             return True
         await self._access.earned(self.blob)
         return False
 
-    async def _fetched(self) -> StoredLayer | ChunkIndex:
+    async def _fetched(self, *, must_keep: bool) -> StoredLayer | ChunkIndex:
         if self._compression:
             stored, self._diff_id = await self._prover.inflate(self.content_bytes or 0)
             return stored
-        return await self._prover.prove(self._grid(), must_keep=self._must_keep or self._taker.whole_only)
+        return await self._prover.prove(self._grid(), must_keep=must_keep or self._taker.whole_only)
 
     def _grid(self) -> Grid:
         if self._tar and self._standing.table is None:  # only small layers are proven before their headers are read

@@ -19,6 +19,7 @@ import trio
 
 from mkfs.cache.staging import Staging
 from mkfs.cache.stored import StoredLayer
+from mkfs.content.admission import Urgency
 from mkfs.content.engine import Engine
 from mkfs.content.shortage import Shortage
 from mkfs.content.whole import WholeFetch
@@ -42,8 +43,8 @@ NARRATION_SECONDS: Final = 10.0
 
 @final
 class Prover:
-    """Whole fetches of one layer, one after another; `fetches` were begun. `waiting` says how many reads wait, `allowed` whether
-    the layer's bytes in the cache may be used for this mount.
+    """Whole fetches of one layer, one after another; `fetches` were begun. `waiting` says how many reads wait and `urgency`
+    how urgent they are, `allowed` whether the layer's bytes in the cache may be used for this mount.
     """
 
     def __init__(
@@ -56,12 +57,13 @@ class Prover:
         tar: bool,
         shortage: Shortage,
         waiting: Callable[[], int],
+        urgency: Callable[[], Urgency],
         allowed: Callable[[], Awaitable[bool]],
         compression: Compression = "",
         content_bytes: int | None = None,
     ) -> None:
         """`content_bytes` of a compressed layer: where the artifact says it, no more is taken."""
-        self._allowed = allowed
+        self._urgency, self._allowed = urgency, allowed
         self._engine, self._reader, self._blob = engine, reader, blob
         self._label, self._tar, self._shortage, self._waiting = label, tar, shortage, waiting
         self._compression, self._content_bytes = compression, content_bytes
@@ -124,7 +126,14 @@ class Prover:
         engine = self._engine
         staging = await self._stage(grid, must_keep=must_keep, anew=anew)
         fetch = WholeFetch(
-            engine=engine, reader=self._reader, blob=self._blob, grid=grid, staging=staging, tar=self._tar, fresh=fresh
+            engine=engine,
+            reader=self._reader,
+            blob=self._blob,
+            grid=grid,
+            staging=staging,
+            tar=self._tar,
+            fresh=fresh,
+            urgency=self._urgency,
         )
         broke_off = True
         try:
@@ -158,6 +167,7 @@ class Prover:
             compression=self._compression,
             tar=self._tar,
             fresh=fresh,
+            urgency=self._urgency,
             size_bytes=self._content_bytes,
             expected_bytes=expected_bytes,
         )

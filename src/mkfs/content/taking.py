@@ -15,6 +15,7 @@ from mkfs.cache.stored import Damaged, StoredLayer
 from mkfs.content.access import LayerAccess
 from mkfs.content.chunks import ChunkFetch
 from mkfs.content.engine import Engine
+from mkfs.content.readahead import Readahead
 from mkfs.content.reads import Buffer
 from mkfs.content.receive import RangesIgnored
 from mkfs.content.shortage import Shortage
@@ -50,10 +51,11 @@ class Taker:
         trusted: LayerTrust | None,
         shortage: Shortage,
         standing: Standing,
+        readahead: Readahead,
     ) -> None:
         self._engine, self._reader, self._access, self._blob, self._label = engine, reader, access, blob, label
         self._tar, self._compression, self._trusted = tar, compression, trusted
-        self._shortage, self._standing = shortage, standing
+        self._shortage, self._standing, self._readahead = shortage, standing, readahead
         self.left_over: ChunkIndex | None = None
         self.whole_only = False
         self.damages = 0
@@ -115,7 +117,13 @@ class Taker:
             self._standing.adopt(stored, trust, table)
             return
         chunks = await ChunkFetch.open(
-            engine=self._engine, reader=self._reader, blob=self._blob, index=found, label=self._label, shortage=self._shortage
+            engine=self._engine,
+            reader=self._reader,
+            blob=self._blob,
+            index=found,
+            label=self._label,
+            shortage=self._shortage,
+            readahead=self._readahead,
         )
         self._standing.adopt(chunks, trust, await self._proven_table(found, chunks.read))
 

@@ -1,12 +1,12 @@
 """Fetching a layer whole: parallel ranges into private memory, hashed behind the frontier, staged, and proven by its digest.
 
 Theory. The layer is cut into *runs*: whole chunks of its grid, up to `RANGE_BYTES` together; consecutive runs make a *lap*, which
-one request brings. A few streams take the laps in order. Each run is received into a borrowed buffer; chunk by chunk its digests
-are taken and its bytes written to staging, both from that buffer, in the very thread that received the chunk, while the core's own
-cache has it. The *frontier* is the first run not yet hashed for the whole-blob digest; that hash must go in order, so a run that
-arrived early waits in its buffer. The run at the frontier is *hot*: its chunks pass the frontier where they are received, too. Only
-when every byte passed the frontier and the digest matched is there a chunk index, and only with it can anything be published.
-Nothing that was fetched is readable before.
+one request brings. A few streams take the laps in order, as many as the link rewards (`content.pace`). Each run is received into a
+borrowed buffer; chunk by chunk its digests are taken and its bytes written to staging, both from that buffer, in the very thread
+that received the chunk, while the core's own cache has it. The *frontier* is the first run not yet hashed for the whole-blob
+digest; that hash must go in order, so a run that arrived early waits in its buffer. The run at the frontier is *hot*: its chunks
+pass the frontier where they are received, too. Only when every byte passed the frontier and the digest matched is there a chunk
+index, and only with it can anything be published. Nothing that was fetched is readable before.
 
 What an earlier owner of the staging had received is read back from there, run by run, and goes the same way: it is as unproven as
 what comes from the registry.
@@ -32,6 +32,7 @@ import trio
 
 from mkfs.archive.tar import TarScanner
 from mkfs.cache.staging import Staging
+from mkfs.content.admission import Urgency
 from mkfs.content.buffers import RANGE_BYTES
 from mkfs.content.engine import Engine
 from mkfs.content.patience import Patience
@@ -44,12 +45,10 @@ from mkfs.proof.grid import Grid
 from mkfs.ranges import ByteRange
 from mkfs.registry.ranges import RangeReader
 
-# Requests at once per layer. Ranges of 8 MiB on loopback came at 538 MB/s by one connection, 778 by two, 1034-1070 by four. With
-# laps two were chosen because each stream ahead of the frontier holds a lap of buffers. More streams with laps were not measured.
-STREAMS: Final = 2
-# Runs per request. A registry costs 5-13 ms per request whatever its size: distribution 2.8 took 1.4 CPU-seconds per GiB in ranges
-# of 8 MiB, 0.8 to 0.9 in laps of 32 MiB, 0.5 for a puller that takes whole blobs. A longer lap would hold more buffers.
-LAP_RUNS: Final = 4
+# Runs that the requests of all streams bring together: each stream ahead of the frontier holds a lap of buffers. A registry costs 5
+# to 13 ms per request whatever its size: distribution 2.8 took 1.4 CPU-seconds per GiB in ranges of 8 MiB, 0.8 to 0.9 in laps of
+# 32, 0.5 for a puller that takes whole blobs.
+_RUNS_UNDER_WAY: Final = 8
 
 
 @final
@@ -142,11 +141,14 @@ class WholeFetch:
         staging: Staging | None,
         tar: bool,
         fresh: bool,
+        urgency: Callable[[], Urgency],
         taker: InOrder | None = None,
     ) -> None:
-        """`taker` gets all bytes in their order, behind the whole-blob hash: unproven, as the others."""
+        """`urgency` is asked before each request. `taker` gets all bytes in their order, behind the whole-blob hash: unproven, as
+        the others.
+        """
         self._engine, self._reader, self._blob, self._grid, self._staging = engine, reader, blob, grid, staging
-        self._tar, self._fresh, self._taker = tar, fresh, taker
+        self._tar, self._fresh, self._urgency, self._taker = tar, fresh, urgency, taker
         self.unstaged: CacheUnusable | None = None
         self.inherited_bytes = 0  # of `received_bytes`, what was read back
         self.digests = bytearray(grid.count * DIGEST_BYTES)
@@ -162,6 +164,9 @@ class WholeFetch:
         self._frontier = 0  # number of the first run not yet hashed
         self._draining = False
         self._failure: Exception | None = None
+        self._streams = 0
+        self._whole = False  # one request brings all
+        self._laps: Iterator[tuple[Run, ...]] = iter(())  # not taken yet
 
     async def run(self) -> ChunkIndex:
         """The layer's index, with its table, when every byte was staged (but see `unstaged`) and the digest matched.
@@ -170,12 +175,12 @@ class WholeFetch:
         too long, `NotFound`, `NotAuthorised`. Cancelling gives all buffers back; the staging is the caller's to discard.
         """
         try:
-            await self._together(STREAMS, LAP_RUNS)
+            await self._together(whole=False)
         except RangesIgnored:
             self._begin()
             if self._taker is not None:
                 self._taker.restart()
-            await self._together(1, None)
+            await self._together(whole=True)
         self._verifier.finish()
         if self._scanner is not None and self._bad_archive is None and self._scanner.wants is not None:
             self._bad_archive = BadArchive("archive ends within an entry", f"layer {self._blob.digest}")
@@ -191,17 +196,25 @@ class WholeFetch:
         apart = [at // DIGEST_BYTES for at in each if self.digests[at : at + DIGEST_BYTES] != other.digests[at : at + DIGEST_BYTES]]
         return ByteRange(self._grid.chunk_range(apart[0]).start, self._grid.chunk_range(apart[-1]).stop) if apart else None
 
-    async def _together(self, streams: int, lap_runs: int | None) -> None:
-        laps = self._laps(lap_runs)
+    async def _together(self, *, whole: bool) -> None:
+        self._streams, self._whole, self._laps = 0, whole, self._cut()
         try:
             async with trio.open_nursery() as nursery:
-                for _ in range(streams):
-                    nursery.start_soon(self._guarded, partial(self._take_laps, laps, whole=lap_runs is None), nursery)
+                self._add_streams(nursery)
         finally:
             while self._arrived:
                 self._give_back(self._arrived.popitem()[1][1])
         if self._failure is not None:
             raise self._failure
+
+    @property
+    def _wanted_streams(self) -> int:
+        return 1 if self._whole else self._engine.admission.pace.streams
+
+    def _add_streams(self, nursery: trio.Nursery) -> None:
+        while self._streams < self._wanted_streams:
+            self._streams += 1
+            nursery.start_soon(self._guarded, self._take_laps, nursery)
 
     async def _guarded(self, work: Callable[[trio.Nursery], Awaitable[None]], nursery: trio.Nursery) -> None:
         """The first failure ends all streams; one error leaves, not a group of them."""
@@ -211,19 +224,31 @@ class WholeFetch:
             self._failure = self._failure or error
             nursery.cancel_scope.cancel()
 
-    def _laps(self, lap_runs: int | None) -> Iterator[tuple[Run, ...]]:
-        """All runs in order: those of a lap together (None: all in one lap), those to be read back each by itself."""
-        for here, group in groupby(runs(self._grid), lambda run: lap_runs is not None and self._is_inherited(run)):
-            while lap := tuple(islice(group, 1 if here else lap_runs)):
+    def _cut(self) -> Iterator[tuple[Run, ...]]:
+        """All runs in order: those of a lap together (all in one, where one request brings all), those to be read back each by
+        itself.
+        """
+        for here, group in groupby(runs(self._grid), lambda run: not self._whole and self._is_inherited(run)):
+            while lap := tuple(islice(group, self._lap_runs(here=here))):
                 yield lap
+
+    def _lap_runs(self, *, here: bool) -> int | None:
+        if here:
+            return 1
+        return None if self._whole else max(1, _RUNS_UNDER_WAY // self._wanted_streams)
 
     def _is_inherited(self, run: Run) -> bool:
         return self._staging is not None and self._staging.inherited(run.chunks)
 
-    async def _take_laps(self, laps: Iterator[tuple[Run, ...]], nursery: trio.Nursery, *, whole: bool) -> None:
-        for lap in laps:
-            if whole or not self._is_inherited(lap[0]) or not await self._read_back(lap[0], nursery):
-                await self._take(_Lap(lap), nursery, whole=whole)
+    async def _take_laps(self, nursery: trio.Nursery) -> None:
+        """One stream: lap after lap, until there are none or one stream less is wanted."""
+        for lap in self._laps:
+            if self._whole or not self._is_inherited(lap[0]) or not await self._read_back(lap[0], nursery):
+                async with self._engine.admission.admitted(self._urgency):
+                    await self._take(_Lap(lap), nursery)
+            if self._streams > self._wanted_streams:
+                break
+        self._streams -= 1
 
     async def _read_back(self, run: Run, nursery: trio.Nursery) -> bool:
         """Takes a run from the staging; whether our disk still has it."""
@@ -250,10 +275,10 @@ class WholeFetch:
             nursery.start_soon(self._guarded, self._drain, nursery)
         return arrived
 
-    async def _take(self, lap: _Lap, nursery: trio.Nursery, *, whole: bool) -> None:
+    async def _take(self, lap: _Lap, nursery: trio.Nursery) -> None:
         """Receives the runs of a lap with one request, or as many as it takes; each goes on from the last good byte.
 
-        `whole`: the server sends the whole blob whatever is asked; what an earlier body brought already is skipped.
+        Where the server sends the whole blob whatever is asked, what an earlier body brought already is skipped.
         """
         patience = Patience(trio.current_time())
         try:
@@ -261,7 +286,7 @@ class WholeFetch:
             while lap.missing.length:
                 try:
                     async with self._reader.open_range(self._blob, lap.missing, fresh=self._fresh) as stream:
-                        if stream.range != lap.missing and not whole:
+                        if stream.range != lap.missing and not self._whole:
                             raise RangesIgnored
                         self.hosts.add(stream.host)
                         skip = lap.missing.start - stream.range.start
@@ -271,6 +296,7 @@ class WholeFetch:
                             else:
                                 count = await stream.receive_into(lap.target, partial(self._settle, lap))
                             self.received_bytes += count
+                            self._engine.admission.received(count)
                             if skip:
                                 skip -= count
                             else:
@@ -303,6 +329,7 @@ class WholeFetch:
         else:
             self._arrived[run.number] = run, buffer
         lap.next_run()
+        self._add_streams(nursery)
         if lap.missing.length and self._frontier == run.number:
             await self._drain(nursery)  # by ourselves: after that the next run is hot
         else:

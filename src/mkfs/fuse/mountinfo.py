@@ -15,12 +15,16 @@ _OCTAL: Final = re.compile(rb"\\([0-7]{3})")  # space, tab, newline and backslas
 @final
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line: `device` is `major:minor`, `place` the mount point, `file_system` its type, `source` what mount(8) shows."""
+    """One line: `device` is `major:minor`, `place` the mount point, `file_system` its type, `source` what mount(8) shows, `root`
+    what of the file system is there, `options` the file system's own.
+    """
 
     device: str
     place: bytes
     file_system: str
     source: str
+    root: bytes
+    options: tuple[str, ...]
 
     @property
     def ours(self) -> bool:
@@ -40,8 +44,9 @@ def parse_mountinfo(data: bytes) -> tuple[Mount, ...]:
         before, separator, after = line.partition(b" - ")  # between them: any number of optional fields
         left, right = before.split(b" "), after.split(b" ")
         if separator and len(left) >= 6 and len(right) >= 2:
-            device, place, kind, source = left[2].decode(), _plain(left[4]), right[0].decode(), os.fsdecode(_plain(right[1]))
-            mounts.append(Mount(device, place, kind, source))
+            device, root, place = left[2].decode(), _plain(left[3]), _plain(left[4])
+            kind, source, options = right[0].decode(), os.fsdecode(_plain(right[1])), os.fsdecode(b"".join(right[2:3]))
+            mounts.append(Mount(device, place, kind, source, root, tuple(options.split(","))))
     return tuple(mounts)
 
 

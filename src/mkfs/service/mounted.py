@@ -18,6 +18,7 @@ from mkfs.errors import MkfsError
 from mkfs.fuse.session import MountOptions, Session, mount
 from mkfs.registry.repository import Repository
 from mkfs.service import logs
+from mkfs.service.background import fill
 from mkfs.service.failures import is_interrupt, sole
 from mkfs.service.opening import Means, opening
 from mkfs.service.pipe import Outcome
@@ -133,6 +134,8 @@ async def _show(artifact: Artifact, means: Means, settings: MountSettings, annou
 
                 nursery.start_soon(stop_when_told)
                 await nursery.start(serve)
+                if settings.fill:
+                    nursery.start_soon(fill, artifact.layers)
                 if settings.scrub_bytes_per_second is not None:
                     nursery.start_soon(scrub_slowly, means.engine.cache, settings.scrub_bytes_per_second)
                 if settings.tag_ttl_seconds and isinstance(means.repository, Repository) and means.reference.tag is not None:

@@ -10,6 +10,7 @@ from typing import final
 import trio
 
 from mkfs.cache.store import Cache
+from mkfs.content.budget import Budget, ahead_limit
 from mkfs.content.buffers import CAPACITY, Buffers
 from mkfs.content.describing import Terms
 from mkfs.content.engine import Engine
@@ -20,6 +21,7 @@ from mkfs.formats.selection import architecture_of, parse_labels
 from mkfs.oci.reference import Reference
 from mkfs.registry.layout import AnyRepository, Layout
 from mkfs.service.asking import asking
+from mkfs.service.memory_limit import memory_limit
 from mkfs.service.settings import SourceSettings
 
 
@@ -69,8 +71,9 @@ async def opening(settings: SourceSettings, *, buffers: int = CAPACITY) -> Async
         ):
             try:
                 elsewhere = None if settings.offline else client.repository
-                terms = Terms(policy, choice, elsewhere, settings.deferred)
-                yield Means(reference, _repository(reference, elsewhere), Engine(nursery, cache, Buffers(buffers)), terms)
+                terms = Terms(policy, choice, elsewhere, settings.deferred, settings.prefetch)
+                engine = Engine(nursery, cache, Buffers(buffers), budget=Budget(ahead_limit(memory_limit())))
+                yield Means(reference, _repository(reference, elsewhere), engine, terms)
             finally:
                 nursery.cancel_scope.cancel()
     finally:

@@ -5,6 +5,7 @@ are named, and read where they are used; a proxy's URL may hold a password, and 
 from dataclasses import dataclass, field
 from typing import Final, final
 
+from mkfs.content.prefetch import Prefetch
 from mkfs.proof.trust_settings import TrustSettings
 from mkfs.registry.settings import ClientSettings
 
@@ -23,6 +24,7 @@ class SourceSettings:
     min_free_ratio: float = MIN_FREE_RATIO  # of the file system's bytes and inodes
     min_free_bytes: int = 0
     trust: TrustSettings = field(default_factory=TrustSettings)
+    prefetch: Prefetch = Prefetch.NONE  # what is fetched ahead of readers; who goes through a layer by himself needs none
     deferred: bool = False  # reads do not wait for a proof (`content.deferred`)
     offline: bool = False  # from the cache alone; nothing is asked
     filters: tuple[str, ...] = ()  # as typed, and read once already
@@ -45,6 +47,7 @@ class MountSettings:
     timeout_seconds: float | None = None  # until it must be readable; None: however long it takes
     progress_seconds: float = 10.0  # between two words on how far compressed layers are
     tag_ttl_seconds: float | None = None  # how often it is looked whether the tag moved; None: never
+    fill: bool = False  # fetch all of it in the background
     xattr: bool = False  # answer user.mkfs.* attributes
     scrub_bytes_per_second: int | None = None  # None: no scrubbing
     verbosity: int = 0  # -1 warnings only, 0 information, 1 and more debugging
