@@ -1,23 +1,26 @@
-"""How long the first read of a kit takes, beside two who pull, prove and read the same bytes, and its cost in CPU and memory."""
+"""How long the first read of a kit takes, beside those who pull, prove and read the same bytes, and its cost in CPU and memory."""
 
-import os
 import shutil
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
-from bench.lag import Lag, watched
-from bench.memory import page_cache_bytes
-from bench.payload import Payload, push_payload
-from bench.processes import anonymous_memory
-from bench.reading import files_below, read_all, sums
+from bench import ours
+from bench.chunk_index import NOT_AVAILABLE, TRUSTING, is_available, run_index
+from bench.payload import Payload, push_payload, push_tar_kit
+from bench.peers import CURL, ORAS, RANGES, Field, pulling, rclone_mounts
+from bench.reading import drop_pages, files_below, read_all, sums
 from bench.report import Answer, Row
-from bench.scene import Failed, Scene, program
+from bench.routes import loopback
+from bench.scene import Failed, Scene
+from bench.watching import Seen, watched
 from mkfs.units import GIB, MIB, format_size
 
-_RATIO: Final = 1.0  # of oras pull + read
-_CURL_RATIO: Final = 0.77  # of curl, openssl and read: 1.3 times as fast
+# How many times as long as ours a peer may take at least.
+_LEAST_RATIOS: Final = {ORAS.name: 1.0, CURL.name: 1.3, "kit pull + unpack": 1.4}
+_INDEXED_RATIO: Final = 0.9  # curl's ranges beside ours with a chunk index
 _CPU_SECONDS: Final = 2.2  # per GiB
 _ANONYMOUS_MIB: Final = 150
 _PAGE_CACHE: Final = 1.2  # bytes that the page cache grows by, per byte read
@@ -27,157 +30,98 @@ _STEP_MILLISECONDS: Final = 10
 def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
     """Mount and read everything, with nothing in the cache; pull everything and read it; turn by turn."""
     payload = push_payload(scene, size_bytes)
-    ours, theirs, curl = _Ours(), _Theirs(), _Curl()
-    for _ in range(rounds):
-        theirs.turn(scene, payload)
-        curl.turn(scene, payload)
-        ours.turn(scene, payload)
+    here = loopback(scene)
+    turns, indexed, disk = list[ours.Turn](), list[ours.Turn](), list[float]()
+    has_index = is_available(scene)
+    if has_index:
+        run_index(scene, "push", payload.kit)
+    pullers, remarks = pulling(lambda: push_tar_kit(scene, payload, size_bytes))
+    with _unpacked(scene, payload) as unpacked, rclone_mounts(unpacked) as (mounts, more):
+        field = Field(scene, payload, here, [*pullers, *mounts], [*remarks, *more])
+        for _ in range(rounds):
+            field.turn()
+            turns.append(ours.turn(scene, payload, here))
+            if has_index:
+                indexed.append(ours.turn(scene, payload, here, *TRUSTING))
+            disk.append(_from_disk(scene, unpacked))
     lag = _watched_turn(scene, payload)
     _check(scene, payload)
-    total = Row("oras pull + read", "s", theirs.total)
-    plain = Row("curl to files + openssl + read", "s", curl.total)
-    cpu = Row("oras, CPU", "s/GiB", theirs.cpu)
-    registry = Row("registry, CPU for oras", "s/GiB", theirs.registry)
+    gibs = payload.size_bytes / GIB
+    total = Row("mount + read", "s", [turn.seconds for turn in turns])
+    with_index = Row("with a chunk index: mount + read", "s", [turn.seconds for turn in indexed])
+    ranges = [turn.seconds for turn in field.turns[RANGES.name]]
+    beside_index = Row(f"{RANGES.name} + read", "s", ranges, with_index, least_ratio=_INDEXED_RATIO, theirs=True)
     return Answer(
         "cold",
         f"{format_size(payload.size_bytes)} in 4 raw shards and small files, nothing in the cache, loopback registry",
         (
-            Row("mount + read", "s", ours.total, total, ratio_limit=_RATIO),
-            Row("  of which mount", "s", ours.mount),
-            Row("  of which read", "s", ours.read),
             total,
-            Row("  of which pull", "s", theirs.pull),
-            Row("  of which read", "s", theirs.read),
-            Row("mount + read", "s", ours.total, plain, ratio_limit=_CURL_RATIO),
-            plain,
-            Row("mount + read", "GiB/s", [payload.size_bytes / GIB / seconds for seconds in ours.total]),
-            Row("oras pull + read", "GiB/s", [payload.size_bytes / GIB / seconds for seconds in theirs.total]),
-            Row("daemon, CPU", "s/GiB", [user + system for user, system in ours.cpu], cpu, limit=_CPU_SECONDS),
-            Row("  of which user", "s/GiB", [user for user, _ in ours.cpu]),
-            Row("  of which system", "s/GiB", [system for _, system in ours.cpu]),
-            cpu,
-            Row("curl + openssl, CPU", "s/GiB", curl.cpu),
-            Row("registry, CPU for us", "s/GiB", ours.registry, registry),
-            registry,
-            Row("daemon, peak of RssAnon", "MiB", ours.peak, limit=_ANONYMOUS_MIB, shape="{:.0f}"),
-            Row("page cache, growth per byte read", "", ours.page_cache, limit=_PAGE_CACHE),
+            Row("  of which mount", "s", [turn.mount_seconds for turn in turns]),
+            Row("  of which read", "s", [turn.read_seconds for turn in turns]),
+            *([with_index, beside_index] if has_index else []),
+            *field.rows(total, _LEAST_RATIOS),
+            Row("unpacked before, read from the disk", "s", disk, total, theirs=True),
+            Row("mount + read", "GiB/s", [gibs / turn.seconds for turn in turns]),
+            Row("daemon, CPU", "s/GiB", [turn.cpu.seconds / gibs for turn in turns], limit=_CPU_SECONDS),
+            Row("  of which user", "s/GiB", [turn.cpu.user / gibs for turn in turns]),
+            Row("  of which system", "s/GiB", [turn.cpu.system / gibs for turn in turns]),
+            *field.cpu_rows(),
+            Row("registry, CPU for us", "s/GiB", [turn.registry_seconds / gibs for turn in turns]),
+            *(
+                Row(f"registry, CPU for {name}", "s/GiB", [turn.registry_seconds / gibs for turn in theirs], theirs=True)
+                for name, theirs in field.turns.items()
+                if name in {ORAS.name, RANGES.name}
+            ),
+            Row("daemon, peak of RssAnon", "MiB", [turn.peak_bytes / MIB for turn in turns], limit=_ANONYMOUS_MIB, shape="{:.0f}"),
+            Row("page cache, growth per byte read", "", [turn.grown for turn in turns], limit=_PAGE_CACHE),
             Row("loop, longest step", "ms", [lag.longest_seconds * 1000], limit=_STEP_MILLISECONDS),
             Row("loop, longest step by its CPU", "ms", [lag.longest_cpu_seconds * 1000], limit=_STEP_MILLISECONDS),
             Row("loop, steps over 10 ms", "", [lag.long], shape="{:.0f}"),
+            Row("reads the kernel asked for", "", [lag.read_requests], shape="{:.0f}"),
         ),
         (
             "reads are 16 MiB, one after another, files in the order of their names; the registry's files are in the page cache",
-            "checked once, not timed: what was read has the sha256 of what was pushed, ours and theirs",
+            "a ratio at a peer: how many times as long as ours it took",
+            "checked once, not timed: what was read has the sha256 of what was pushed, ours and oras'",
             "page cache: of the whole machine (/proc/meminfo), from before the mount to the end of the read",
             "loop: what a task of the daemon does between two awaits, in a turn of its own; waits for a core are not its CPU's",
+            "rclone mounts the same files, which `rclone serve http` serves: no registry, and nothing is proven",
+            "CPU of a peer: of the processes that its turn waited for, so without a mount's daemon",
+            f"reads the kernel asked for, each with the most that it asked for: {lag.histogram()}",
+            *([] if has_index else [f"with a chunk index: {NOT_AVAILABLE}"]),
+            *field.remarks,
         ),
     )
 
 
-class _Ours:
-    """A turn of ours, and what was seen."""
-
-    def __init__(self) -> None:
-        self.total: list[float] = []
-        self.mount: list[float] = []
-        self.read: list[float] = []
-        self.cpu: list[tuple[float, float]] = []  # user, system
-        self.registry: list[float] = []
-        self.peak: list[float] = []
-        self.page_cache: list[float] = []
-
-    def turn(self, scene: Scene, payload: Payload) -> None:
-        """Empty cache, fresh mount, everything read."""
-        scene.clear_cache()
-        scene.settle()
-        registry, pages = scene.registry_cpu(), page_cache_bytes()
-        with scene.mounted(payload.kit) as mounted:
-            before = mounted.cpu()
-            with anonymous_memory(mounted.mount.pid) as peak:
-                started = perf_counter()
-                count = read_all(files_below(scene.mountpoint))
-                seconds = perf_counter() - started
-            used = mounted.cpu().since(before)
-            grown = page_cache_bytes() - pages
-        if count < payload.size_bytes:
-            raise Failed(f"{count} bytes came, expected {payload.size_bytes} and more")
-        gibs = payload.size_bytes / GIB
-        self.total.append(mounted.seconds + seconds)
-        self.mount.append(mounted.seconds)
-        self.read.append(seconds)
-        self.cpu.append((used.user / gibs, used.system / gibs))
-        self.registry.append(scene.registry_cpu().since(registry).seconds / gibs)
-        self.peak.append(peak.size_bytes / MIB)
-        self.page_cache.append(grown / count)
-
-
-class _Theirs:
-    """A turn of oras, and what was seen."""
-
-    def __init__(self) -> None:
-        self.total: list[float] = []
-        self.pull: list[float] = []
-        self.read: list[float] = []
-        self.cpu: list[float] = []
-        self.registry: list[float] = []
-
-    def turn(self, scene: Scene, payload: Payload) -> None:
-        """Empty directory, everything pulled, everything read."""
-        scene.clear_pulled()
-        scene.settle()
-        registry = scene.registry_cpu()
-        pulled = scene.pull(payload.artifact)
-        started = perf_counter()
-        count = read_all(files_below(pulled.place))
-        seconds = perf_counter() - started
-        scene.clear_pulled()
-        if count != payload.size_bytes:
-            raise Failed(f"{count} bytes came, expected {payload.size_bytes}")
-        gibs = payload.size_bytes / GIB
-        self.total.append(pulled.seconds + seconds)
-        self.pull.append(pulled.seconds)
-        self.read.append(seconds)
-        self.cpu.append(pulled.cpu_seconds / gibs)
-        self.registry.append(scene.registry_cpu().since(registry).seconds / gibs)
-
-
-class _Curl:
-    """A turn of curl, openssl and a reader, and what was seen."""
-
-    def __init__(self) -> None:
-        self.total: list[float] = []
-        self.cpu: list[float] = []
-
-    def turn(self, scene: Scene, payload: Payload) -> None:
-        """Empty directory; file after file fetched whole and hashed; then everything read."""
-        scene.settle()
-        place = scene.directory / "plain"
-        place.mkdir()
-        before, started = os.times(), perf_counter()
-        for name, digest in payload.sums.items():
-            url = f"http://{scene.registry.host}/v2/{payload.repository}/blobs/sha256:{digest}"
-            fetched: list[str | Path] = [program("curl"), "--silent", "--fail", "--output", place / name, url]
-            subprocess.run(fetched, check=True)
-            hashed: list[str | Path] = [program("openssl"), "dgst", "-sha256", place / name]
-            if digest not in subprocess.run(hashed, capture_output=True, text=True, check=True).stdout:
-                raise AssertionError(f"wrong bytes: {name}")
-        count = read_all(files_below(place))
-        seconds, after = perf_counter() - started, os.times()
+@contextmanager
+def _unpacked(scene: Scene, payload: Payload) -> Iterator[Path]:
+    """The files, as somebody unpacked them before."""
+    place = scene.directory / "unpacked"
+    scene.pull(payload.artifact).place.rename(place)
+    try:
+        yield place
+    finally:
         shutil.rmtree(place)
-        used = after.children_user - before.children_user + after.children_system - before.children_system
-        if count != payload.size_bytes:
-            raise AssertionError(f"{count} bytes came, expected {payload.size_bytes}")
-        self.total.append(seconds)
-        self.cpu.append(used / (payload.size_bytes / GIB))
 
 
-def _watched_turn(scene: Scene, payload: Payload) -> Lag:
+def _from_disk(scene: Scene, place: Path) -> float:
+    """Seconds to read files that nobody has in memory."""
+    scene.settle()
+    files = files_below(place)
+    drop_pages(files)
+    started = perf_counter()
+    read_all(files)
+    return perf_counter() - started
+
+
+def _watched_turn(scene: Scene, payload: Payload) -> Seen:
     """A turn of ours that is not timed: the hook costs a little."""
     scene.clear_cache()
     scene.settle()
-    with watched(scene) as (stage, lag), stage.mounted(payload.kit):
+    with watched(scene) as (stage, watch), stage.mounted(payload.kit):
         read_all(files_below(stage.mountpoint))
-    return lag
+        return watch.look()
 
 
 def _check(scene: Scene, payload: Payload) -> None:

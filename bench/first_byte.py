@@ -19,7 +19,7 @@ from mkfs.units import KIB, MIB, format_size
 _WANTED_BYTES: Final = KIB
 _RANGE_RATIO: Final = 1.5
 _LAYER_RATIO: Final = 1.1
-_START_SECONDS: Final = {"loopback": 0.5, "1 Gbit/s, 20 ms": 0.7}
+_START_SECONDS: Final = {"loopback": 0.5, "1000 Mbit/s, 20 ms": 0.7}
 
 
 def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:

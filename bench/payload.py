@@ -30,27 +30,56 @@ class Payload:
     repository: str  # of both
     size_bytes: int  # of all files
     sums: Mapping[str, str]
+    sizes: Mapping[str, int]  # bytes, by the same names
+
+    def urls(self, host: str) -> dict[str, str]:
+        """Where each file is a blob of the artifact, at the registry or a way to it."""
+        return {name: f"http://{host}/v2/{self.repository}/blobs/sha256:{digest}" for name, digest in self.sums.items()}
 
 
 def push_payload(scene: Scene, size_bytes: int) -> Payload:
     """Packs and pushes: `size_bytes` in shards (raw layers), and small files (tar layers)."""
-    shard_bytes = size_bytes // SHARDS
+    return push_files(scene, "payload", _shards(size_bytes), _small_files())
+
+
+def push_tar_kit(scene: Scene, payload: Payload, size_bytes: int) -> str:
+    """The same files as a kit of tar layers, for kits that know no raw ones. Its reference."""
+    builder = KitBuilder("payload", seed=1)
+    for path, body in (_shards(size_bytes) | _small_files()).items():
+        builder.docs(path, body)
+    packed = builder.build()
+    return scene.pusher.push(payload.repository, "tars", packed.manifest, packed.blobs)
+
+
+def _shards(size_bytes: int) -> dict[str, BlobBody]:
     names = [f"model-{number + 1:05}-of-{SHARDS:05}.safetensors" for number in range(SHARDS)]
-    files: dict[str, BlobBody] = {name: SeededBody(seed, shard_bytes) for seed, name in enumerate(names)}
-    builder = KitBuilder("bench", seed=1)
-    for name in names:
-        builder.raw(name, files[name])
-    for seed, (name, small_bytes) in enumerate(_SMALL.items(), start=SHARDS):
-        files[name] = MemoryBody(SeededBody(seed, small_bytes).read(ByteRange(0, small_bytes)))
-        builder.docs(name, files[name])
-    kit = builder.build()
-    repository = "bench/payload"
-    reference = scene.pusher.push(repository, "kit", kit.manifest, kit.blobs)
-    digests = {name: digest_of(body) for name, body in files.items()}
-    blobs = {Digest.of(_EMPTY): MemoryBody(_EMPTY)} | {digests[name]: body for name, body in files.items()}
+    return {name: SeededBody(seed, size_bytes // SHARDS) for seed, name in enumerate(names)}
+
+
+def _small_files() -> dict[str, BlobBody]:
+    return {
+        name: MemoryBody(SeededBody(seed, small_bytes).read(ByteRange(0, small_bytes)))
+        for seed, (name, small_bytes) in enumerate(_SMALL.items(), start=SHARDS)
+    }
+
+
+def push_files(scene: Scene, name: str, raw: Mapping[str, BlobBody], tar: Mapping[str, BlobBody]) -> Payload:
+    """Packs and pushes files, each as a layer of its own, raw or a tar: as a kit, and as an artifact of plain files."""
+    builder = KitBuilder(name, seed=1)
+    for path, body in raw.items():
+        builder.raw(path, body)
+    for path, body in tar.items():
+        builder.docs(path, body)
+    packed = builder.build()
+    repository = f"bench/{name}"
+    reference = scene.pusher.push(repository, "kit", packed.manifest, packed.blobs)
+    files = {**raw, **tar}
+    digests = {path: digest_of(body) for path, body in files.items()}
+    blobs = {Digest.of(_EMPTY): MemoryBody(_EMPTY)} | {digests[path]: body for path, body in files.items()}
     artifact = scene.pusher.push(repository, "artifact", _artifact(files, digests), blobs)
-    total = sum(body.size_bytes for body in files.values())
-    return Payload(reference, artifact, repository, total, {name: digest.hex for name, digest in digests.items()})
+    sizes = {path: body.size_bytes for path, body in files.items()}
+    sums = {path: digest.hex for path, digest in digests.items()}
+    return Payload(reference, artifact, repository, sum(sizes.values()), sums, sizes)
 
 
 @final

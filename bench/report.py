@@ -10,10 +10,33 @@ _PLAIN: Final = "{:.2f}"
 
 @final
 @dataclass(frozen=True, slots=True)
+class Goal:
+    """A bound in words, with its sign; `×` behind it: of a ratio."""
+
+    words: str
+    met: bool
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Numbers that stand beside the rows, one line for each of many things: the first cell of a line names it."""
+
+    columns: Sequence[str]
+    lines: Sequence[Sequence[str]]
+
+    def as_json(self) -> list[dict[str, str]]:
+        """Each line as an object."""
+        return [dict(zip(self.columns, line, strict=True)) for line in self.lines]
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Row:
     """One thing measured, a value for each round. `peer` is what it is compared with, round by round.
 
-    `limit` and `ratio_limit` are the goals: the highest median, of the values or of the ratios. None: nothing was promised.
+    The goals: `limit` and `ratio_limit` are the highest median, of values or ratios, `least` and `least_ratio` the lowest. None:
+    nothing was promised. `theirs` marks what somebody else did; the pictures show it.
     """
 
     what: str
@@ -22,6 +45,9 @@ class Row:
     peer: "Row | None" = None
     limit: float | None = None
     ratio_limit: float | None = None
+    least: float | None = None
+    least_ratio: float | None = None
+    theirs: bool = False
     shape: str = _PLAIN  # how a value is written
 
     @property
@@ -30,13 +56,17 @@ class Row:
         return [mine / theirs for mine, theirs in zip(self.values, self.peer.values, strict=True)] if self.peer else []
 
     @property
-    def goals(self) -> list[tuple[float, bool]]:
-        """The limits, and whether each is met."""
+    def goals(self) -> list["Goal"]:
+        """What was promised, and whether it is kept."""
         found = []
         if self.limit is not None:
-            found.append((self.limit, median(self.values) <= self.limit))
+            found.append(Goal(f"≤ {self.limit:g}", met=median(self.values) <= self.limit))
+        if self.least is not None:
+            found.append(Goal(f"≥ {self.least:g}", met=median(self.values) >= self.least))
         if self.ratio_limit is not None:
-            found.append((self.ratio_limit, median(self.ratios) <= self.ratio_limit))
+            found.append(Goal(f"≤ {self.ratio_limit:g} ×", met=median(self.ratios) <= self.ratio_limit))
+        if self.least_ratio is not None:
+            found.append(Goal(f"≥ {self.least_ratio:g} ×", met=median(self.ratios) >= self.least_ratio))
         return found
 
     def as_json(self) -> dict[str, object]:
@@ -44,34 +74,45 @@ class Row:
         found: dict[str, object] = {
             "what": self.what,
             "unit": self.unit,
+            "theirs": self.theirs,
             "values": list(self.values),
             "median": median(self.values),
         }
         if self.peer is not None:
             found |= {"peer": self.peer.what, "ratios": self.ratios, "median_ratio": median(self.ratios)}
         if self.goals:
-            found["goals"] = [{"limit": limit, "met": met} for limit, met in self.goals]
+            found["goals"] = [{"goal": goal.words, "met": goal.met} for goal in self.goals]
         return found
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one program found. `remarks` are lines below the table: what was done, and what to mind."""
+    """What one program found. `remarks` are lines below the table: what was done, and what to mind; `table` comes between them."""
 
     question: str
     title: str
     rows: Sequence[Row]
     remarks: Sequence[str] = field(default=())
+    table: Table | None = None
 
     def as_json(self) -> dict[str, object]:
         """Everything but how it looks."""
-        return {"title": self.title, "rows": [row.as_json() for row in self.rows], "remarks": list(self.remarks)}
+        found: dict[str, object] = {
+            "title": self.title,
+            "rows": [row.as_json() for row in self.rows],
+            "remarks": list(self.remarks),
+        }
+        if self.table is not None:
+            found["table"] = self.table.as_json()
+        return found
 
     def text(self) -> str:
         """The table."""
         lines = [[row.what, spread(row.values, row.shape), row.unit, _ratio(row), _goal(row)] for row in self.rows]
         table = _aligned([["", "median (min–max)", "", "ratio (min–max)", "goal"], *lines])
+        if self.table is not None:
+            table += ["", *_aligned([self.table.columns, *self.table.lines])]
         return "\n".join([f"== {self.question}: {self.title}", *table, *(f"  · {remark}" for remark in self.remarks)])
 
 
@@ -88,7 +129,7 @@ def _ratio(row: Row) -> str:
 
 
 def _goal(row: Row) -> str:
-    return ", ".join(f"≤ {limit:g} {'met' if met else 'MISSED'}" for limit, met in row.goals)
+    return ", ".join(f"{goal.words} {'met' if goal.met else 'MISSED'}" for goal in row.goals)
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from bench.scene import Scene
+from mkfs.testing.link_model import GIGABIT, Shape
+from mkfs.units import KIB
 from tests.support.mounting import SOURCE
 
 _END_SECONDS: Final = 10
@@ -36,13 +38,16 @@ def loopback(scene: Scene) -> Route:
 
 
 @contextmanager
-def far(scene: Scene) -> Iterator[Route]:
-    """1 Gbit/s and 20 ms (round trip) away, with slow start: `mkfs.testing.link`'s own defaults."""
+def far(scene: Scene, shape: Shape = GIGABIT) -> Iterator[Route]:
+    """A long way, with slow start."""
+    name = f"{shape.bits_per_second // 10**6} Mbit/s, {shape.round_trip_seconds * 1000:.0f} ms"
     command = [sys.executable, "-P", "-m", "mkfs.testing.link", scene.registry.host]
+    command += ["--megabits", str(shape.bits_per_second // 10**6), "--round-trip-ms", str(shape.round_trip_seconds * 1000)]
+    command += ["--window-kib", str(shape.window_limit_bytes // KIB)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(SOURCE)}) as process:
         assert process.stdout is not None
         try:
-            yield Route("1 Gbit/s, 20 ms", process.stdout.readline().strip())
+            yield Route(name, process.stdout.readline().strip())
         finally:
             process.terminate()
             process.wait(_END_SECONDS)
