@@ -1,0 +1,106 @@
+"""Reads a directory in one of the ways, in a process of its own, whose faults and CPU are nobody else's.
+
+    python -m bench.reader WAY DIRECTORY
+
+It says `ready` when all its modules are there, waits for a line, reads, and says in JSON what it saw. `Reader` is its other end.
+"""
+
+import json
+import multiprocessing
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Final, final
+
+from bench.ways import WAYS
+
+_ROOT: Final = Path(__file__).resolve().parents[1]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a reader saw: of all its processes and threads."""
+
+    seconds: float
+    size_bytes: int
+    major_faults: int
+    cpu_seconds: float
+
+
+class ReaderFailed(Exception):
+    """A reader ended with an error, which it has told on standard error."""
+
+
+@final
+class Reader:
+    """A reader that is ready. Made by `reader`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def read(self) -> Read:
+        """Lets it read, once. Raises `ReaderFailed`."""
+        said, _ = self._process.communicate("\n")
+        if self._process.returncode:
+            raise ReaderFailed(f"exit code {self._process.returncode}")
+        return Read(**json.loads(said))
+
+
+@contextmanager
+def reader(way: str, directory: Path, module: str = "bench.reader", python: str | Path = sys.executable) -> Iterator[Reader]:
+    """A process that is about to read `directory`."""
+    environment = {**os.environ, "PYTHONPATH": f"{_ROOT / 'src'}:{_ROOT}"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen([python, "-m", module, way, directory], stdin=pipe, stdout=pipe, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline() != "ready\n":
+                raise ReaderFailed(f"{module} did not start")
+            yield Reader(process)
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def read_when_told(read: Callable[[], int]) -> None:
+    """The other end of `Reader`: calls `read`, which gives the bytes that came, and tells what was seen."""
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    before, started = _used(), perf_counter()
+    size_bytes = read()
+    seconds, after = perf_counter() - started, _used()
+    sys.stdout.write(json.dumps(asdict(Read(seconds, size_bytes, after[0] - before[0], after[1] - before[1]))))
+
+
+def _used() -> tuple[int, float]:
+    """Major faults and CPU seconds, children that have ended included."""
+    found = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_majflt for each in found), sum(each.ru_utime + each.ru_stime for each in found)
+
+
+def _all(name: str, directory: Path) -> int:
+    share, processes = partial(_counted, name, directory), WAYS[name].processes
+    if processes == 1:
+        return share(0)
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+        return sum(pool.map(share, range(processes)))
+
+
+def _counted(name: str, directory: Path, rank: int) -> int:
+    counts: list[int] = []
+    WAYS[name].share(directory, lambda _path, _start, data: counts.append(len(data)), rank=rank)
+    return sum(counts)
+
+
+if __name__ == "__main__":
+    read_when_told(partial(_all, sys.argv[1], Path(sys.argv[2])))
