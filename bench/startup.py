@@ -8,15 +8,14 @@ from typing import Final
 from bench.payload import twenty_layers
 from bench.reading import files_below, read_all
 from bench.report import Answer, Row
-from bench.scene import Failed, Scene
+from bench.round_trips import round_trips
+from bench.scene import Scene
 from mkfs.testing.kits import Kit
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import serve
-from tests.support.waves import waves
 
 _READABLE_SECONDS: Final = 0.5
 _ROUND_TRIPS: Final = 3  # manifest, config, layers; the token's are not counted
-_END_SECONDS: Final = 30
 
 
 def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:  # noqa: ARG001 - every question is asked the same way
@@ -69,22 +68,8 @@ def _round_trips(scene: Scene, kit: Kit) -> list[int]:
     scene.clear_cache()
     with serve(registry) as server:
         reference = f"{server.host}/bench/twenty:kit"
-        counts = [_waves(scene, registry, reference)]
+        counts = [round_trips(scene, registry, reference)]
         with scene.mounted(reference):
             read_all(files_below(scene.mountpoint))
-        counts.append(_waves(scene, registry, reference))
+        counts.append(round_trips(scene, registry, reference))
     return counts
-
-
-def _waves(scene: Scene, registry: MemoryRegistry, reference: str) -> int:
-    scene.new_mountpoint()
-    with scene.shell.start("mount", reference, scene.mountpoint) as process:
-        try:
-            found = waves(registry, lambda: process.poll() is not None)
-            _, stderr = process.communicate(timeout=_END_SECONDS)
-        finally:
-            process.kill()
-    if process.returncode:
-        raise Failed(f"the mount failed (exit code {process.returncode})\n{stderr}")
-    scene.shell.run("umount", scene.mountpoint)
-    return len(found)
