@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
-from bench import again, cold, copy, first_byte, index, listing, startup
+from bench import again, cold, copy, crowd, first_byte, index, layers, link, listing, mapped, small, startup, warm
 from bench.machine import description
 from bench.memory import AsItIs, steady
+from bench.publishing import publish
 from bench.report import Answer
 from bench.scene import Scene, program, scene
 from mkfs.errors import UsageError
-from mkfs.units import GIB, MIB, parse_size
+from mkfs.units import GIB, MIB, format_size, parse_size
 
 
 class _Program(Protocol):
@@ -29,7 +30,13 @@ _QUESTIONS: Final[dict[str, _Program]] = {
     "startup": startup.measure,
     "cold": cold.measure,
     "copy": copy.measure,
+    "mmap": mapped.measure,
+    "processes": crowd.measure,
+    "link": link.measure,
+    "small": small.measure,
+    "layers": layers.measure,
     "again": again.measure,
+    "warm": warm.measure,
     "first_byte": first_byte.measure,
     "index": index.measure,
     "listing": listing.measure,
@@ -55,20 +62,26 @@ def main() -> None:
                 name: partial(_QUESTIONS[name], stage, rounds=given.rounds, size_bytes=given.size)
                 for name in given.questions or _QUESTIONS
             }
-            answers, failed = ask(questions)
+            run = {"rounds": given.rounds, "size": format_size(given.size), "steady": given.steady}
+            keep = partial(publish, run=run, machine=machine)
+            answers, failed = ask(questions, keep) if given.publish else ask(questions)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     if given.json:
         given.json.write_text(
-            json.dumps({"machine": machine, "rounds": given.rounds, "steady": given.steady, "questions": answers}, indent=2) + "\n",
+            json.dumps({"machine": machine, **run, "questions": answers}, indent=2) + "\n",
             "utf-8",
         )
     if failed:
         sys.exit(f"bench: no answer to {', '.join(failed)}")
 
 
-def ask(questions: Mapping[str, Callable[[], Answer]]) -> tuple[dict[str, object], list[str]]:
-    """Asks all questions and prints the answers. What is to be kept of each, and which failed: one that fails stops no other."""
+def ask(
+    questions: Mapping[str, Callable[[], Answer]], keep: Callable[[Answer], None] = lambda _: None
+) -> tuple[dict[str, object], list[str]]:
+    """Asks all questions, prints the answers, and gives each to `keep`. What is to be written of each, and which failed: one that
+    fails stops no other.
+    """
     answers: dict[str, object] = {}
     failed = []
     for name, measure in questions.items():
@@ -82,6 +95,7 @@ def ask(questions: Mapping[str, Callable[[], Answer]]) -> tuple[dict[str, object
         else:
             print(f"\n{answer.text()}", flush=True)
             answers[name] = answer.as_json()
+            keep(answer)
     return answers, failed
 
 
@@ -92,6 +106,7 @@ class _Arguments(argparse.Namespace):
     directory: Path | None
     steady: bool
     json: Path | None
+    publish: bool
 
 
 def _arguments() -> _Arguments:
@@ -102,6 +117,7 @@ def _arguments() -> _Arguments:
     parser.add_argument("--directory", type=Path, help="where to work, on a real disk (default: a temporary directory)")
     parser.add_argument("--steady", action="store_true", help="keep free memory busy: for machines whose host takes it back")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
+    parser.add_argument("--publish", action="store_true", help="write numbers and pictures into docs/benchmarks")
     given = parser.parse_args(namespace=_Arguments())
     if unknown := set(given.questions) - set(_QUESTIONS):
         parser.error(f"no such question: {', '.join(sorted(unknown))} (there are {', '.join(_QUESTIONS)})")
