@@ -1,10 +1,13 @@
 """What a reader sees in a real mount: the directory, the bytes, the errors; and what does not hold readers up."""
 
 import errno
+import fcntl
 import mmap
 import os
+import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -18,6 +21,8 @@ from tests.support.fuse_server import CONFIG, KITFILE, SLOW_BYTES, WEIGHTS
 from tests.support.namespaces import NOBODY
 
 pytestmark = pytest.mark.fuse
+
+MIDDLE = 3 * 1024 * 1024 + 17
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +122,54 @@ def test_direct_reads_end_where_the_file_ends(mounted: Server) -> None:
         os.close(file)
 
 
+def test_a_private_mapping_may_be_written_and_the_file_stays_as_it_is(mounted: Server) -> None:
+    path = mounted.path / "weights.bin"
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    with data:  # as torch maps tensors, which may be changed in memory
+        data[:4] = bytes(4)
+        assert data[:8] == bytes(4) + WEIGHTS[4:8]
+    assert path.read_bytes() == WEIGHTS
+
+
+def test_a_shared_mapping_cannot_be_written(mounted: Server) -> None:
+    with (mounted.path / "weights.bin").open("rb") as file:
+        assert error_of(mmap.mmap, file.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE) == "EACCES"
+
+
+def test_bytes_can_be_moved_inside_the_kernel(mounted: Server) -> None:
+    file, (reading, writing) = os.open(mounted.path / "weights.bin", os.O_RDONLY), os.pipe()
+    try:
+        for move in (lambda: os.splice(file, writing, 4096, offset_src=MIDDLE), lambda: os.sendfile(writing, file, MIDDLE, 4096)):
+            assert move() == 4096
+            assert os.read(reading, 8192) == WEIGHTS[MIDDLE : MIDDLE + 4096]
+    finally:
+        for descriptor in (file, reading, writing):
+            os.close(descriptor)
+
+
+def test_no_read_is_short_before_the_end(mounted: Server) -> None:
+    file = os.open(mounted.path / "weights.bin", os.O_RDONLY)
+    try:
+        for start, wanted in (
+            (0, len(WEIGHTS)),
+            (1, 3_000_001),
+            (MIDDLE, len(WEIGHTS)),
+            (len(WEIGHTS) - 1, 4096),
+            (len(WEIGHTS), 1),
+        ):
+            assert len(os.pread(file, wanted, start)) == min(wanted, len(WEIGHTS) - start)
+    finally:
+        os.close(file)
+
+
+def test_readers_can_lock_and_one_lock_keeps_the_other_out(mounted: Server) -> None:
+    with (mounted.path / "config.json").open("rb") as file, (mounted.path / "config.json").open("rb") as other:
+        fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert error_of(fcntl.flock, other, fcntl.LOCK_SH | fcntl.LOCK_NB) == "EAGAIN"
+
+
 def test_nothing_can_be_written(mounted: Server) -> None:
     assert error_of((mounted.path / "config.json").open, "r+b") == "EROFS"
     assert error_of((mounted.path / "new").open, "wb") == "EROFS"
@@ -151,6 +204,13 @@ def test_damaged_bytes_are_an_error_for_the_reader_and_a_line_in_the_log(mounted
     for _ in range(2):
         assert error_of((mounted.path / "damaged.bin").read_bytes) == "EIO"
     assert mounted.log.read_text().count("WARNING mkfs.fuse.operations a reader gets EIO: content does not match") == 1
+
+
+def test_damaged_bytes_in_a_mapping_end_their_reader_and_nobody_else(mounted: Server) -> None:
+    code = "import mmap, sys; file = open(sys.argv[1], 'rb'); mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)[0]"
+    reader = subprocess.run([sys.executable, "-c", code, mounted.path / "damaged.bin"], check=False, timeout=PATIENCE_SECONDS)
+    assert reader.returncode == -signal.SIGBUS
+    assert (mounted.path / "config.json").read_bytes() == CONFIG
 
 
 def test_a_bug_is_an_error_for_the_reader_and_a_trace_in_the_log_and_the_mount_goes_on(mounted: Server) -> None:
