@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
-from bench import again, cold, copy, crowd, first_byte, index, layers, link, listing, mapped, patterns, small, startup, warm
+from bench import again, cold, copy, crowd, first_byte, index, layers, link, listing, load, mapped, patterns, small, startup, warm
 from bench.machine import description
 from bench.memory import AsItIs, steady
 from bench.publishing import publish
@@ -34,6 +34,7 @@ _QUESTIONS: Final[dict[str, _Program]] = {
     "mmap": mapped.measure,
     "processes": crowd.measure,
     "link": link.measure,
+    "load": load.measure,
     "small": small.measure,
     "layers": layers.measure,
     "again": again.measure,

@@ -9,7 +9,7 @@ from typing import Final
 
 from bench import ours
 from bench.chunk_index import NOT_AVAILABLE, TRUSTING, is_available, run_index
-from bench.payload import Payload, push_payload, push_tar_kit
+from bench.payload import Payload, push_payload, push_payload_tars
 from bench.peers import CURL, ORAS, RANGES, Field, pulling, rclone_mounts
 from bench.reading import drop_pages, files_below, read_all, sums
 from bench.report import Answer, Row
@@ -35,7 +35,7 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
     has_index = is_available(scene)
     if has_index:
         run_index(scene, "push", payload.kit)
-    pullers, remarks = pulling(lambda: push_tar_kit(scene, payload, size_bytes))
+    pullers, remarks = pulling(lambda: push_payload_tars(scene, size_bytes))
     with _unpacked(scene, payload) as unpacked, rclone_mounts(unpacked) as (mounts, more):
         field = Field(scene, payload, here, [*pullers, *mounts], [*remarks, *more])
         for _ in range(rounds):

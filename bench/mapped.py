@@ -4,7 +4,7 @@ from typing import Final
 
 from bench.model import push_model
 from bench.payload import Payload
-from bench.reader import Read, reader
+from bench.reader import Read, read_once
 from bench.report import Answer, Row
 from bench.scene import Scene
 from mkfs.units import format_size
@@ -53,5 +53,5 @@ def cold_read(scene: Scene, payload: Payload, way: str) -> Read:
     """Reads a fresh mount of the model, with nothing in the cache."""
     scene.clear_cache()
     scene.settle()
-    with scene.mounted(payload.kit), reader(way, scene.mountpoint) as ready:
-        return ready.read()
+    with scene.mounted(payload.kit):
+        return read_once(way, scene.mountpoint)

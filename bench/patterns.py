@@ -1,5 +1,6 @@
 """Every way in which loaders read, cold and then warm, with what it cost the registry, the kernel and our daemon."""
 
+import sys
 from dataclasses import dataclass
 from statistics import median
 from typing import Final, final
@@ -8,7 +9,7 @@ from bench.model import push_model
 from bench.origin import Asked, Origin
 from bench.payload import Payload
 from bench.processes import anonymous_memory
-from bench.reader import Read, reader
+from bench.reader import Read, read_once, started
 from bench.report import Answer, Row, Table
 from bench.scene import Scene
 from bench.watching import Seen, Watch, watched
@@ -60,7 +61,7 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
         (
             "the reader is a process of its own, started before; warm: another one, which opens the files again on the same mount",
             "table: medians, cold but where it says warm; of origin, kernel and daemon from the mount's end to the read's",
-            "origin: requests and bytes of bodies by the registry's log; FUSE reads: what the kernel asked for, by a hook in the daemon",
+            "origin: requests and bytes of bodies by the registry's log; FUSE reads: by a hook in the daemon",
             "reader: all its processes and threads; s/GiB: by what was asked for; of e, a good part of its CPU goes row by row",
             f"a model of {format_size(payload.size_bytes)} with all files; reads of up to so many bytes each are counted together",
         ),
@@ -85,16 +86,15 @@ def _turn(scene: Scene, watch: Watch, origin: Origin, payload: Payload, name: st
     scene.settle()
     with scene.mounted(payload.kit) as mounted:
         with (
-            reader(name, scene.mountpoint) as ready,
+            started([sys.executable, "-m", "bench.reader", name]) as ready,
             anonymous_memory(mounted.mount.pid) as peak,
             origin.counting() as asked,
         ):
             before = mounted.cpu()
             watch.look()
-            cold = ready.read()
+            cold = ready.read(scene.mountpoint)
             used, seen = mounted.cpu().since(before).seconds, watch.look()
-        with reader(name, scene.mountpoint) as ready:
-            warm = ready.read()
+        warm = read_once(name, scene.mountpoint)
         return _Turn(cold, warm, asked, seen, watch.look(), used, peak.size_bytes)
 
 

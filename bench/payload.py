@@ -42,13 +42,18 @@ def push_payload(scene: Scene, size_bytes: int) -> Payload:
     return push_files(scene, "payload", _shards(size_bytes), _small_files())
 
 
-def push_tar_kit(scene: Scene, payload: Payload, size_bytes: int) -> str:
-    """The same files as a kit of tar layers, for kits that know no raw ones. Its reference."""
-    builder = KitBuilder("payload", seed=1)
-    for path, body in (_shards(size_bytes) | _small_files()).items():
+def push_payload_tars(scene: Scene, size_bytes: int) -> str:
+    """The same files as a kit of tar layers; its reference."""
+    return push_tars(scene, "payload", _shards(size_bytes) | _small_files())
+
+
+def push_tars(scene: Scene, name: str, files: Mapping[str, BlobBody]) -> str:
+    """Packs and pushes files as a kit of tar layers, for kits that know no raw ones. Its reference."""
+    builder = KitBuilder(name, seed=1)
+    for path, body in files.items():
         builder.docs(path, body)
     packed = builder.build()
-    return scene.pusher.push(payload.repository, "tars", packed.manifest, packed.blobs)
+    return scene.pusher.push(f"bench/{name}", "tars", packed.manifest, packed.blobs)
 
 
 def _shards(size_bytes: int) -> dict[str, BlobBody]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Final, final
@@ -118,31 +119,30 @@ def _said_of(error: Exception) -> str:
 
 
 def pulling(tar_kit: Callable[[], str]) -> tuple[list[Peer], list[str]]:
-    """All who pull and are here, and a remark for each who is not. `tar_kit` pushes the payload as a kit of tars, which all kits
-    know.
-    """
-    peers = [ORAS, CURL, RANGES]
-    remarks = []
+    """All who pull and are here, and a remark for each who is not. `tar_kit` as for `kits`."""
+    more, remarks = kits(tar_kit)
     if _found("crane"):
-        peers.append(Peer("crane pull", _crane))
-    else:
-        remarks.append("crane pull: left out (scripts/install-crane brings it)")
+        return [ORAS, CURL, RANGES, Peer("crane pull", _crane), *more], remarks
+    return [ORAS, CURL, RANGES, *more], ["crane pull: left out (scripts/install-crane brings it)", *remarks]
+
+
+def kits(tar_kit: Callable[[], str]) -> tuple[list[Peer], list[str]]:
+    """Kit and modctl where the environment names them (KIT, MODCTL), and a remark where it does not.
+
+    `tar_kit` pushes the payload as a kit of tars, which all of them know, and gives its reference.
+    """
     kit, modctl = os.environ.get("KIT"), os.environ.get("MODCTL")
     reference = tar_kit() if kit or modctl else ""
+    peers, remarks = list[Peer](), list[str]()
     if kit:
         peers += [
-            Peer("kit pull + unpack", _plain(lambda scene, route, place: _kit(kit, scene, route.reference(reference), place))),
-            Peer(
-                "kit unpack from remote, unproven",
-                _plain(lambda scene, route, place: _kit(kit, scene, route.reference(reference), place, pull=False)),
-            ),
+            Peer("kit pull + unpack", _unpacked(partial(_kit, kit, reference))),
+            Peer("kit unpack from remote, unproven", _unpacked(partial(_kit, kit, reference, pull=False))),
         ]
     else:
         remarks.append("kit: left out (KIT= gives one)")
     if modctl:
-        peers.append(
-            Peer("modctl pull", _plain(lambda scene, route, place: _modctl(modctl, scene, route.reference(reference), place)))
-        )
+        peers.append(Peer("modctl pull", _unpacked(partial(_modctl, modctl, reference))))
     else:
         remarks.append("modctl: left out (MODCTL= gives one)")
     return peers, remarks
@@ -224,7 +224,7 @@ PARALLEL: Final = Peer("curl --parallel + openssl", _parallel)
 RANGES: Final = Peer("curl, 8 ranges, + parallel openssl", _ranges)
 
 
-def _plain(fetch: Callable[[Scene, Route, Path], None]) -> Bring:
+def _unpacked(fetch: Callable[[Scene, Route, Path], None]) -> Bring:
     @contextmanager
     def bring(scene: Scene, _payload: Payload, route: Route, place: Path) -> Iterator[Path]:
         fetch(scene, route, place)
@@ -233,15 +233,15 @@ def _plain(fetch: Callable[[Scene, Route, Path], None]) -> Bring:
     return bring
 
 
-def _kit(kit: str, scene: Scene, reference: str, place: Path, *, pull: bool = True) -> None:
-    home = {"KITOPS_HOME": str(place / "store")}
+def _kit(kit: str, kept: str, scene: Scene, route: Route, place: Path, *, pull: bool = True) -> None:
+    reference, home = route.reference(kept), {"KITOPS_HOME": str(place / "store")}
     if pull:
         _run(scene, [kit, "pull", reference, "--plain-http", "--progress", "none"], home)
     _run(scene, [kit, "unpack", reference, "--plain-http", "--progress", "none", "--dir", place / "unpacked"], home)
 
 
-def _modctl(modctl: str, scene: Scene, reference: str, place: Path) -> None:
-    words: list[str | Path] = [modctl, "pull", reference, "--plain-http", "--storage-dir", place / "store"]
+def _modctl(modctl: str, kept: str, scene: Scene, route: Route, place: Path) -> None:
+    words: list[str | Path] = [modctl, "pull", route.reference(kept), "--plain-http", "--storage-dir", place / "store"]
     _run(scene, [*words, "--extract-dir", place / "unpacked"])
 
 

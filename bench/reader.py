@@ -1,8 +1,9 @@
 """Reads a directory in one of the ways, in a process of its own, whose faults and CPU are nobody else's.
 
-    python -m bench.reader WAY DIRECTORY
+    python -m bench.reader WAY
 
-It says `ready` when all its modules are there, waits for a line, reads, and says in JSON what it saw. `Reader` is its other end.
+It says `ready` when all its modules are there, waits for a line that names the directory, reads, and says in JSON what it saw.
+`Reader` is its other end, and that of other programs that do the same.
 """
 
 import json
@@ -11,7 +12,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,12 +29,13 @@ _ROOT: Final = Path(__file__).resolve().parents[1]
 @final
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a reader saw: of all its processes and threads."""
+    """What a reader saw: of all its processes and threads. `words`: what it has to say of the content, if anything."""
 
     seconds: float
     size_bytes: int
     major_faults: int
     cpu_seconds: float
+    words: str = ""
 
 
 class ReaderFailed(Exception):
@@ -42,43 +44,49 @@ class ReaderFailed(Exception):
 
 @final
 class Reader:
-    """A reader that is ready. Made by `reader`."""
+    """A reader that is ready. Made by `started`."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def read(self) -> Read:
+    def read(self, directory: Path) -> Read:
         """Lets it read, once. Raises `ReaderFailed`."""
-        said, _ = self._process.communicate("\n")
+        said, _ = self._process.communicate(f"{directory}\n")
         if self._process.returncode:
             raise ReaderFailed(f"exit code {self._process.returncode}")
         return Read(**json.loads(said))
 
 
 @contextmanager
-def reader(way: str, directory: Path, module: str = "bench.reader", python: str | Path = sys.executable) -> Iterator[Reader]:
-    """A process that is about to read `directory`."""
+def started(command: Sequence[str | Path]) -> Iterator[Reader]:
+    """A process that is about to read."""
     environment = {**os.environ, "PYTHONPATH": f"{_ROOT / 'src'}:{_ROOT}"}
     pipe = subprocess.PIPE
-    with subprocess.Popen([python, "-m", module, way, directory], stdin=pipe, stdout=pipe, text=True, env=environment) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
             if process.stdout.readline() != "ready\n":
-                raise ReaderFailed(f"{module} did not start")
+                raise ReaderFailed("it did not start")
             yield Reader(process)
         finally:
             if process.poll() is None:
                 process.kill()
 
 
-def read_when_told(read: Callable[[], int]) -> None:
+def read_once(way: str, directory: Path) -> Read:
+    """Reads `directory` in one of the ways; starting the process is not in its time."""
+    with started([sys.executable, "-m", "bench.reader", way]) as ready:
+        return ready.read(directory)
+
+
+def read_when_told(read: Callable[[Path], int]) -> None:
     """The other end of `Reader`: calls `read`, which gives the bytes that came, and tells what was seen."""
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    sys.stdin.readline()
-    before, started = _used(), perf_counter()
-    size_bytes = read()
-    seconds, after = perf_counter() - started, _used()
+    directory = Path(sys.stdin.readline().rstrip("\n"))
+    before, begun = _used(), perf_counter()
+    size_bytes = read(directory)
+    seconds, after = perf_counter() - begun, _used()
     sys.stdout.write(json.dumps(asdict(Read(seconds, size_bytes, after[0] - before[0], after[1] - before[1]))))
 
 
@@ -103,4 +111,4 @@ def _counted(name: str, directory: Path, rank: int) -> int:
 
 
 if __name__ == "__main__":
-    read_when_told(partial(_all, sys.argv[1], Path(sys.argv[2])))
+    read_when_told(partial(_all, sys.argv[1]))
