@@ -9,14 +9,16 @@ from safetensors import safe_open
 
 from bench.gguf import read_header
 from bench.model import model_files
-from bench.ways import WAYS
+from bench.ways import WAYS, calls, faults
 from bench.ways.calls import RANDOM_READS
 from bench.ways.common import natural, shards_of, tensors_of
 from mkfs.ranges import ByteRange
 from mkfs.units import KIB, MIB
 
 MODEL_BYTES = 24 * MIB
-LENGTH_BYTES = 8
+SMALLER = 64
+CALLS_BLOCKS = ("_BLOCK_BYTES", "_SPAN_READ_BYTES", "_DIRECT_BYTES", "_STAGED_BYTES", "_BATCH_BYTES")
+FAULTS_BLOCKS = ("_WINDOW_BYTES",)
 SPARSE = {"b", "b2", "m", *(name for name in WAYS if name.startswith("k-"))}
 BY_FILES = {"a1-1", "a1-4", "a1-8", "a2-1", "a2-4", "a3", "f1", "f2-direct", "g", "h-16", "h2", "all-8"}
 BY_TENSORS = set(WAYS) - SPARSE - BY_FILES
@@ -28,6 +30,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, body in model_files(MODEL_BYTES).items():
         (place / name).write_bytes(body.read(ByteRange(0, body.size_bytes)))
     return place
+
+
+@pytest.fixture(autouse=True)
+def smaller_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a small model takes several of each, and an end that fits none."""
+    for module, names in ((calls, CALLS_BLOCKS), (faults, FAULTS_BLOCKS)):
+        for name in names:
+            monkeypatch.setattr(module, name, getattr(module, name) // SMALLER)
 
 
 class Seen:
