@@ -19,6 +19,7 @@ from bench.scene import Failed, Scene, program
 from mkfs.units import GIB, format_size
 from tests.support.mounting import Mount
 
+_RATIO: Final = 1.25  # of the native page cache's time: 0.8 times as fast
 _STOP_LIMIT_SECONDS: Final = 20.0  # a reader that needs a stopped daemon waits as long
 # A kernel may drop pages at any time that were not used for a while (DAMON does). Then a turn says nothing, and is repeated.
 TRIES: Final = 5
@@ -55,21 +56,26 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
             plain.append(repeated(_plainly, files, their_void))
     scene.clear_pulled()
     scene.clear_cache()
-    cached = Row("oras' files from the page cache", "s", [turn.seconds for turn in plain], shape="{:.3f}")
-    checked = Row("openssl dgst + read, from the disk", "s", checking)
+    cached = Row("oras' files from the page cache", "s", [turn.seconds for turn in plain], theirs=True, shape="{:.3f}")
+    checked = Row("openssl dgst + read, from the disk", "s", checking, theirs=True)
     return Answer(
         "again",
         f"{format_size(payload.size_bytes)} in 4 raw shards and small files, read before",
         (
-            Row("second read, daemon stopped", "s", [turn.seconds for turn in again], cached, shape="{:.3f}"),
+            Row("second read, daemon stopped", "s", [turn.seconds for turn in again], cached, ratio_limit=_RATIO, shape="{:.3f}"),
             Row("  FUSE requests in it", "", [turn.requests for turn in again], limit=0, shape="{:.0f}"),
             cached,
             Row("new mount, warm cache: first read", "s", hashing, checked),
             checked,
-            Row("read alone, from the disk", "s", unhashed),
+            Row("read alone, from the disk", "s", unhashed, theirs=True),
             Row("new mount, warm cache: first read", "GiB/s", [payload.size_bytes / GIB / seconds for seconds in hashing]),
-            Row("openssl dgst + read, from the disk", "GiB/s", [payload.size_bytes / GIB / seconds for seconds in checking]),
-            Row("read alone, from the disk", "GiB/s", [payload.size_bytes / GIB / seconds for seconds in unhashed]),
+            Row(
+                "openssl dgst + read, from the disk",
+                "GiB/s",
+                [payload.size_bytes / GIB / seconds for seconds in checking],
+                theirs=True,
+            ),
+            Row("read alone, from the disk", "GiB/s", [payload.size_bytes / GIB / seconds for seconds in unhashed], theirs=True),
         ),
         (
             "daemon stopped: by SIGSTOP, after the files were opened and cachestat(2) had found every page of them",

@@ -24,10 +24,10 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
         ours.append(_copy(scene, payload, check=not number))
     scene.clear_cache()
     gibs = payload.size_bytes / GIB
-    pull = Row("oras pull", "s", [turn.seconds for turn in theirs])
-    cpu = Row("oras, CPU", "s/GiB", [turn.cpu_seconds / gibs for turn in theirs])
-    registry = Row("registry, CPU for oras", "s/GiB", [turn.registry_seconds / gibs for turn in theirs])
-    sent = Row("registry, sent to oras", "MiB", [turn.sent_bytes / MIB for turn in theirs])
+    pull = Row("oras pull", "s", [turn.seconds for turn in theirs], theirs=True)
+    cpu = Row("oras, CPU", "s/GiB", [turn.cpu_seconds / gibs for turn in theirs], theirs=True)
+    registry = Row("registry, CPU for oras", "s/GiB", [turn.registry_seconds / gibs for turn in theirs], theirs=True)
+    sent = Row("registry, sent to oras", "MiB", [turn.sent_bytes / MIB for turn in theirs], theirs=True)
     return Answer(
         "copy",
         f"{format_size(payload.size_bytes)} in 4 raw shards and small files, nothing in the cache, loopback registry",
@@ -36,7 +36,7 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
             Row("  of which mount", "s", [turn.mount_seconds for turn in ours]),
             pull,
             Row("mount + cp -a", "GiB/s", [gibs / turn.seconds for turn in ours]),
-            Row("oras pull", "GiB/s", [gibs / turn.seconds for turn in theirs]),
+            Row("oras pull", "GiB/s", [gibs / turn.seconds for turn in theirs], theirs=True),
             Row("daemon, CPU", "s/GiB", [turn.cpu_seconds / gibs for turn in ours], cpu),
             Row("cp, CPU", "s/GiB", [turn.cp_seconds / gibs for turn in ours]),
             cpu,

@@ -89,8 +89,8 @@ class _Way:
     def rows(self) -> list[Row]:
         """The rows of this way."""
         where = self._route.name
-        one_range = Row(f"{where}: curl, 1 MiB", "s", self._range, shape="{:.3f}")
-        layer = Row(f"{where}: 8 × curl + openssl", "s", self._layer, shape="{:.3f}")
+        one_range = Row(f"{where}: curl, 1 MiB", "s", self._range, theirs=True, shape="{:.3f}")
+        layer = Row(f"{where}: 8 × curl + openssl", "s", self._layer, theirs=True, shape="{:.3f}")
         found = [one_range]
         if self._indexed:
             limit = _START_SECONDS[where]

@@ -33,8 +33,8 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:  # noqa: A
             read_all(files_below(scene.mountpoint))
         with scene.mounted(reference) as mounted:
             warm.append(mounted.seconds)
-    interpreter = Row("python -c pass", "s", bare[1:], shape="{:.3f}")
-    imported = Row("python -c 'import mkfs.service.mounted'", "s", imports[1:], interpreter, shape="{:.3f}")
+    interpreter = Row("python -c pass", "s", bare[1:], theirs=True, shape="{:.3f}")
+    imported = Row("python -c 'import mkfs.service.mounted'", "s", imports[1:], interpreter, theirs=True, shape="{:.3f}")
     first, second = _round_trips(scene, kit)
     return Answer(
         "startup",
