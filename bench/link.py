@@ -50,11 +50,11 @@ def _over(scene: Scene, payload: Payload, shape: Shape, route: Route, rounds: in
     for _ in range(rounds):
         field.turn()
         turns.append(ours.turn(scene, payload, route))
-    where = f"{route.name}, window {shape.window_limit_bytes // KIB} KiB"
+    unit = f"% of {route.name}, window {shape.window_limit_bytes // KIB} KiB"
 
     def used(what: str, seconds: list[float], *, least: float | None = None, theirs: bool = False) -> Row:
         values = [payload.size_bytes * 8 / shape.bits_per_second / each * 100 for each in seconds]
-        return Row(f"{where}: {what}", "% of the link", values, least=least, theirs=theirs, shape="{:.1f}")
+        return Row(what, unit, values, least=least, theirs=theirs, shape="{:.1f}")
 
     rows = [
         used("ours", [turn.read_seconds for turn in turns], least=_USED_PERCENT),

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from bench.reader import read_when_told
+from bench.reader import Taken, read_when_told
 from bench.ways.common import shards_of
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     """Imports the library, then loads when told."""
     name, load = LIBRARIES[sys.argv[1]]
     library = import_module(name)
-    read_when_told(lambda directory: load(library, directory))
+    read_when_told(lambda directory: Taken(load(library, directory)))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ _FIRST: Final = "a1-1"  # the others are compared with it
 _COLUMNS: Final = (
     "way",
     "cold s",
+    "first piece s",
     "warm s",
     "asked MiB",
     "origin requests",
@@ -115,6 +116,9 @@ def _cells(turns: list[_Turn], shard_bytes: int) -> list[str]:
 
     return [
         middle("{:.3f}", [turn.cold.seconds for turn in turns]),
+        middle("{:.3f}", firsts)
+        if (firsts := [turn.cold.first_seconds for turn in turns if turn.cold.first_seconds is not None])
+        else "",
         middle("{:.3f}", [turn.warm.seconds for turn in turns]),
         middle("{:.1f}", [turn.cold.size_bytes / MIB for turn in turns]),
         middle("{:.0f}", [turn.asked.requests for turn in turns]),

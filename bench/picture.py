@@ -10,8 +10,8 @@ from xml.sax.saxutils import escape
 
 from bench.report import Answer, Row, spread
 
-_WIDTH: Final = 960  # all lengths are pixels
-_NAMES: Final = 380  # for the names, left of the bars
+_WIDTH: Final = 1040  # all lengths are pixels
+_NAMES: Final = 460  # for the names, left of the bars
 _BARS: Final = 360  # the longest bar
 _LINE: Final = 22
 _BAR: Final = 14

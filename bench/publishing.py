@@ -17,5 +17,7 @@ def publish(answer: Answer, run: Mapping[str, object], machine: Mapping[str, str
     place.mkdir(parents=True, exist_ok=True)
     document = {"question": answer.question, "machine": dict(machine), **run, **answer.as_json()}
     (place / f"{answer.question}.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    lines = [" · ".join([*(machine[name] for name in _SHOWN), *(f"{name} {value}" for name, value in run.items())])]
+    lines = [
+        " · ".join([*(machine[name] for name in _SHOWN), *(f"{name} {value}" for name, value in run.items() if value is not False)])
+    ]
     (place / f"{answer.question}.svg").write_text(picture(answer, lines), "utf-8")

@@ -29,13 +29,25 @@ _ROOT: Final = Path(__file__).resolve().parents[1]
 @final
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a reader saw: of all its processes and threads. `words`: what it has to say of the content, if anything."""
+    """What a reader saw: of all its processes and threads. `first_seconds`: until the first piece, if it is known; `words`: what it
+    has to say of the content, if anything.
+    """
 
     seconds: float
     size_bytes: int
     major_faults: int
     cpu_seconds: float
+    first_seconds: float | None = None
     words: str = ""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a program read. `first_at`: when its first piece came, by `perf_counter`, which all processes share; None: not known."""
+
+    size_bytes: int
+    first_at: float | None = None
 
 
 class ReaderFailed(Exception):
@@ -79,15 +91,17 @@ def read_once(way: str, directory: Path) -> Read:
         return ready.read(directory)
 
 
-def read_when_told(read: Callable[[Path], int]) -> None:
-    """The other end of `Reader`: calls `read`, which gives the bytes that came, and tells what was seen."""
+def read_when_told(read: Callable[[Path], Taken]) -> None:
+    """The other end of `Reader`: calls `read`, and tells what was seen."""
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     directory = Path(sys.stdin.readline().rstrip("\n"))
     before, begun = _used(), perf_counter()
-    size_bytes = read(directory)
+    taken = read(directory)
     seconds, after = perf_counter() - begun, _used()
-    sys.stdout.write(json.dumps(asdict(Read(seconds, size_bytes, after[0] - before[0], after[1] - before[1]))))
+    first_seconds = None if taken.first_at is None else taken.first_at - begun
+    seen = Read(seconds, taken.size_bytes, after[0] - before[0], after[1] - before[1], first_seconds)
+    sys.stdout.write(json.dumps(asdict(seen)))
 
 
 def _used() -> tuple[int, float]:
@@ -96,18 +110,26 @@ def _used() -> tuple[int, float]:
     return sum(each.ru_majflt for each in found), sum(each.ru_utime + each.ru_stime for each in found)
 
 
-def _all(name: str, directory: Path) -> int:
-    share, processes = partial(_counted, name, directory), WAYS[name].processes
+def _all(name: str, directory: Path) -> Taken:
+    share, processes = partial(_share, name, directory), WAYS[name].processes
     if processes == 1:
         return share(0)
     with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
-        return sum(pool.map(share, range(processes)))
+        shares = list(pool.map(share, range(processes)))
+    return Taken(sum(each.size_bytes for each in shares), min((each.first_at for each in shares if each.first_at), default=None))
 
 
-def _counted(name: str, directory: Path, rank: int) -> int:
+def _share(name: str, directory: Path, rank: int) -> Taken:
     counts: list[int] = []
-    WAYS[name].share(directory, lambda _path, _start, data: counts.append(len(data)), rank=rank)
-    return sum(counts)
+    first_at: list[float] = []
+
+    def take(_path: Path, _start: int, data: memoryview) -> None:
+        if not counts:
+            first_at.append(perf_counter())
+        counts.append(len(data))
+
+    WAYS[name].share(directory, take, rank=rank)
+    return Taken(sum(counts), min(first_at, default=None))
 
 
 if __name__ == "__main__":

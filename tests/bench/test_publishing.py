@@ -50,9 +50,9 @@ def test_a_whisker_goes_from_the_least_to_the_most_where_they_differ() -> None:
 
 
 def test_numbers_and_picture_are_named_after_their_question_and_say_where_and_when(tmp_path: Path) -> None:
-    publish(ANSWER, {"rounds": 3}, MACHINE, tmp_path / "docs")
+    publish(ANSWER, {"rounds": 3, "steady": False}, MACHINE, tmp_path / "docs")
     assert {path.name for path in (tmp_path / "docs").iterdir()} == {"cold.json", "cold.svg"}
     document = json.loads((tmp_path / "docs" / "cold.json").read_text())
-    assert document == {"question": "cold", "machine": MACHINE, "rounds": 3, **ANSWER.as_json()}
-    words = "".join(ET.parse(tmp_path / "docs" / "cold.svg").getroot().itertext())
+    assert document == {"question": "cold", "machine": MACHINE, "rounds": 3, "steady": False, **ANSWER.as_json()}
+    words = [text.text for text in ET.parse(tmp_path / "docs" / "cold.svg").iter(f"{SVG}text")]
     assert "2026-11-25 · 2 × CPU · mkfs 1 · rounds 3" in words
