@@ -9,6 +9,7 @@ from typing import Final
 
 from bench import ours
 from bench.chunk_index import NOT_AVAILABLE, TRUSTING, is_available, run_index
+from bench.origin import Asked, Origin
 from bench.payload import Payload, push_payload, push_payload_tars
 from bench.peers import CURL, ORAS, RANGES, Field, pulling, rclone_mounts
 from bench.reading import drop_pages, files_below, read_all, sums
@@ -31,7 +32,8 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
     """Mount and read everything, with nothing in the cache; pull everything and read it; turn by turn."""
     payload = push_payload(scene, size_bytes)
     here = loopback(scene)
-    turns, indexed, disk = list[ours.Turn](), list[ours.Turn](), list[float]()
+    origin = Origin(scene.registry, scene.pusher)
+    turns, indexed, disk, asked = list[ours.Turn](), list[ours.Turn](), list[float](), list[Asked]()
     has_index = is_available(scene)
     if has_index:
         run_index(scene, "push", payload.kit)
@@ -40,7 +42,9 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
         field = Field(scene, payload, here, [*pullers, *mounts], [*remarks, *more])
         for _ in range(rounds):
             field.turn()
-            turns.append(ours.turn(scene, payload, here))
+            with origin.counting() as counted:
+                turns.append(ours.turn(scene, payload, here))
+            asked.append(counted)
             if has_index:
                 indexed.append(ours.turn(scene, payload, here, *TRUSTING))
             disk.append(_from_disk(scene, unpacked))
@@ -74,6 +78,8 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
             ),
             Row("daemon, peak of RssAnon", "MiB", [turn.peak_bytes / MIB for turn in turns], limit=_ANONYMOUS_MIB, shape="{:.0f}"),
             Row("page cache, growth per byte read", "", [turn.grown for turn in turns], limit=_PAGE_CACHE),
+            Row("origin bytes ÷ file bytes", "", [each.size_bytes / payload.size_bytes for each in asked], shape="{:.3f}"),
+            Row("origin requests", "", [each.requests for each in asked], shape="{:.0f}"),
             Row("loop, longest step", "ms", [lag.longest_seconds * 1000], limit=_STEP_MILLISECONDS),
             Row("loop, longest step by its CPU", "ms", [lag.longest_cpu_seconds * 1000], limit=_STEP_MILLISECONDS),
             Row("loop, steps over 10 ms", "", [lag.long], shape="{:.0f}"),

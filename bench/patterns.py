@@ -63,7 +63,7 @@ def measure(scene: Scene, *, rounds: int, size_bytes: int) -> Answer:
             "the reader is a process of its own, started before; warm: another one, which opens the files again on the same mount",
             "table: medians, cold but where it says warm; of origin, kernel and daemon from the mount's end to the read's",
             "origin: requests and bytes of bodies by the registry's log; FUSE reads: by a hook in the daemon",
-            "reader: all its processes and threads; s/GiB: by what was asked for; of e, a good part of its CPU goes row by row",
+            "reader: all its processes and threads, which have started before; s/GiB: by what was asked for",
             f"a model of {format_size(payload.size_bytes)} with all files; reads of up to so many bytes each are counted together",
         ),
         Table(_COLUMNS, [(name, *_cells(seen, shard_bytes)) for name, seen in turns.items()]),

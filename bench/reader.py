@@ -13,7 +13,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -110,12 +110,25 @@ def _used() -> tuple[int, float]:
     return sum(each.ru_majflt for each in found), sum(each.ru_utime + each.ru_stime for each in found)
 
 
-def _all(name: str, directory: Path) -> Taken:
-    share, processes = partial(_share, name, directory), WAYS[name].processes
+@contextmanager
+def _crew(processes: int) -> Iterator[Executor]:
+    """So many processes that are there already; for one, this one."""
     if processes == 1:
-        return share(0)
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
-        shares = list(pool.map(share, range(processes)))
+        with ThreadPoolExecutor(1) as pool:
+            yield pool
+        return
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as crew:
+        list(crew.map(_nothing, range(processes)))  # the first job starts them all
+        yield crew
+
+
+def _nothing(_: int) -> None:
+    """A job."""
+
+
+def _all(crew: Executor, name: str, directory: Path) -> Taken:
+    shares = list(crew.map(partial(_share, name, directory), range(WAYS[name].processes)))
+    crew.shutdown()  # what they used is known when they have ended
     return Taken(sum(each.size_bytes for each in shares), min((each.first_at for each in shares if each.first_at), default=None))
 
 
@@ -123,14 +136,15 @@ def _share(name: str, directory: Path, rank: int) -> Taken:
     counts: list[int] = []
     first_at: list[float] = []
 
-    def take(_path: Path, _start: int, data: memoryview) -> None:
+    def take(_path: Path, _start: int, data: memoryview, row_bytes: int = 0) -> None:  # noqa: ARG001 - where it stood does not matter
         if not counts:
             first_at.append(perf_counter())
-        counts.append(len(data))
+        counts.append(data.nbytes)
 
     WAYS[name].share(directory, take, rank=rank)
     return Taken(sum(counts), min(first_at, default=None))
 
 
 if __name__ == "__main__":
-    read_when_told(partial(_all, sys.argv[1]))
+    with _crew(WAYS[sys.argv[1]].processes) as pool:
+        read_when_told(partial(_all, pool, sys.argv[1]))

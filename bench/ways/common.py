@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeVar, final
 
+import numpy
+
 from mkfs.units import MIB
 
 _LENGTH_BYTES: Final = 8  # of the length before a safetensors header
@@ -25,8 +27,11 @@ T = TypeVar("T")
 class Take(Protocol):
     """Told of what was read."""
 
-    def __call__(self, path: Path, start: int, data: memoryview, /) -> None:
-        """`data` stands at `start` of `path`, and is there for the length of the call. Threads call at the same time."""
+    def __call__(self, path: Path, start: int, data: memoryview, /, row_bytes: int = 0) -> None:
+        """`data` stands at `start` of `path`, and is there for the length of the call. Threads call at the same time.
+
+        Data of two dimensions are the same part of rows that follow each other: each stands `row_bytes` behind the one before.
+        """
 
 
 @final
@@ -38,7 +43,17 @@ class Tensor:
     path: Path
     start: int
     stop: int
-    rows: int = 1  # of its first dimension
+    shape: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        """How long its first dimension is."""
+        return self.shape[0]
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether it has one dimension."""
+        return len(self.shape) == 1
 
     @property
     def size_bytes(self) -> int:
@@ -70,7 +85,7 @@ def parse_header(shard: Path, header: bytes) -> list[Tensor]:
     for name, entry in json.loads(header).items():
         if name != "__metadata__":
             start, stop = entry["data_offsets"]
-            found.append(Tensor(name, shard, first + start, first + stop, entry["shape"][0]))
+            found.append(Tensor(name, shard, first + start, first + stop, tuple(entry["shape"])))
     return found
 
 
@@ -113,6 +128,16 @@ class Mapping:
             count = min(_COPIED_BYTES, stop - at)
             ctypes.memmove(address, self._address + at, count)
             take(self.path, at, view[:count])
+
+    def copy_columns(self, tensor: Tensor, columns: slice, take: Take) -> None:
+        """Touches the same part of every row of a tensor, row after row."""
+        row_bytes = tensor.size_bytes // tensor.rows
+        rows = numpy.frombuffer(self.memory, numpy.uint8, tensor.rows * row_bytes, tensor.start).reshape(tensor.rows, row_bytes)
+        wanted = rows[:, columns]
+        at_once = max(_COPIED_BYTES // wanted.shape[1], 1)
+        for row in range(0, tensor.rows, at_once):
+            copied = numpy.ascontiguousarray(wanted[row : row + at_once])
+            take(self.path, tensor.start + row * row_bytes + columns.start, copied.data, row_bytes)
 
 
 @contextmanager

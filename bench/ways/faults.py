@@ -64,21 +64,16 @@ def shuffled(directory: Path, take: Take, *, threads: int) -> None:
 def tensor_parallel(directory: Path, take: Take, *, ranks: int, rank: int) -> None:
     """The share of one of `ranks` processes: of every second tensor a run of rows, of the others a run of every row.
 
-    As vLLM's column and row parallel layers, and TGI's `get_partial_sharded`; a tensor of one dimension is read by all.
+    As vLLM's column and row parallel layers, and TGI's `get_partial_sharded`.
     """
     with mappings(shards_of(directory)) as mapped:
         for shard, mapping in mapped.items():
             for number, tensor in enumerate(sorted(tensors_of(shard), key=lambda tensor: tensor.name)):
-                for start, stop in share(tensor, ranks, rank, by_rows=number % 2 == 0):
-                    mapping.copy(start, stop, take)
-
-
-def share(tensor: Tensor, ranks: int, rank: int, *, by_rows: bool) -> list[tuple[int, int]]:
-    """What a rank reads of a tensor, as half-open ranges of its file. The last rank has what does not divide."""
-    if by_rows or tensor.rows == 1:
-        return [_cut(tensor.start, tensor.size_bytes, ranks, rank)]
-    row_bytes = tensor.size_bytes // tensor.rows
-    return [_cut(tensor.start + row * row_bytes, row_bytes, ranks, rank) for row in range(tensor.rows)]
+                if number % 2 == 0 or tensor.is_vector:
+                    part = _cut(tensor.size_bytes, ranks, rank)
+                    mapping.copy(tensor.start + part.start, tensor.start + part.stop, take)
+                else:
+                    mapping.copy_columns(tensor, _cut(tensor.size_bytes // tensor.rows, ranks, rank), take)
 
 
 def populated_at_once(directory: Path, take: Take) -> None:
@@ -114,9 +109,10 @@ def at_random(directory: Path, take: Take, *, read_bytes: int, threads: int) -> 
         read_places(directory, threads, read_bytes, read)
 
 
-def _cut(start: int, size_bytes: int, ranks: int, rank: int) -> tuple[int, int]:
+def _cut(size_bytes: int, ranks: int, rank: int) -> slice:
+    """The part of a rank; the last one has what does not divide."""
     step = size_bytes // ranks
-    return start + rank * step, start + (size_bytes if rank == ranks - 1 else (rank + 1) * step)
+    return slice(rank * step, size_bytes if rank == ranks - 1 else (rank + 1) * step)
 
 
 def _copied(tensors: Sequence[Tensor], threads: int, take: Take) -> None:

@@ -48,7 +48,11 @@ class Seen:
         self.wrong: list[tuple[Path, int]] = []
         self._lock = threading.Lock()
 
-    def __call__(self, path: Path, start: int, data: memoryview) -> None:
+    def __call__(self, path: Path, start: int, data: memoryview, row_bytes: int = 0) -> None:
+        if row_bytes:
+            for number in range(data.shape[0]):
+                self(path, start + number * row_bytes, data.cast("B")[number * data.shape[1] :][: data.shape[1]])
+            return
         with path.open("rb") as file:
             file.seek(start)
             right = file.read(len(data)) == data
