@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from statistics import median
 from typing import Final, final
 
@@ -77,6 +78,7 @@ class Row:
             "theirs": self.theirs,
             "values": list(self.values),
             "median": median(self.values),
+            "p90": sorted(self.values)[ceil(len(self.values) * 0.9) - 1],
         }
         if self.peer is not None:
             found |= {"peer": self.peer.what, "ratios": self.ratios, "median_ratio": median(self.ratios)}

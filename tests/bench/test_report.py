@@ -42,12 +42,13 @@ def test_the_numbers_have_every_turn() -> None:
             "theirs": False,
             "values": [1.5, 2.0, 8.0],
             "median": 2.0,
+            "p90": 8.0,
             "peer": "theirs",
             "ratios": [1.5, 1.0, 2.0],
             "median_ratio": 1.5,
             "goals": [{"goal": "≤ 2.5", "met": True}, {"goal": "≤ 1.4 ×", "met": False}],
         },
-        {"what": "theirs", "unit": "s", "theirs": True, "values": [1.0, 2.0, 4.0], "median": 2.0},
+        {"what": "theirs", "unit": "s", "theirs": True, "values": [1.0, 2.0, 4.0], "median": 2.0, "p90": 4.0},
     ]
 
 
