@@ -102,7 +102,7 @@ async def test_a_large_layer_nobody_reads_costs_its_headers_only(tmp_path: Path)
         assert artifact.tree.find(b"model.bin") is not None
     large, raw, _ = kit.layers
     assert registry.bytes_sent(large.digest) <= 64 * 1024
-    assert len(registry.requests(large.digest)) == 2
+    assert len(registry.requests(large.digest)) == 1  # its head says that nothing follows the file
     assert registry.requests(raw.digest) == ()
 
 
@@ -288,7 +288,7 @@ async def test_all_layers_are_asked_at_once(tmp_path: Path, autojump_clock: Mock
     Large layers only: a small one is hashed in a thread, and this clock runs on while a thread works.
     """
     builder = KitBuilder("layers", seed=5).model("model.bin", 3 * MIB)
-    for number in range(5):  # two requests each: fewer together than the client's connections
+    for number in range(30):  # fewer than the client's connections
         builder.part(f"part-{number}.bin", 2 * MIB)
     registry = registry_of(builder.build())
     registry.faults.install(Fault(Match(), Delay(1)))

@@ -23,7 +23,7 @@ _END_SECONDS = 30
 
 
 def kit_of_twenty_layers() -> Kit:
-    """As many requests at once as a client has connections: six large tars (head and tail), four small layers, ten raw shards."""
+    """Six large tars, four small layers, ten raw shards: fewer requests than a client has connections."""
     builder = KitBuilder("twenty", seed=20).model("model-00.safetensors", 2 * MIB)
     for number in range(1, 6):
         builder.part(f"model-{number:02}.safetensors", 2 * MIB)
@@ -65,6 +65,21 @@ def test_a_kit_of_twenty_layers_is_mounted_after_three_round_trips(
         found = waves(registry, lambda: process.poll() is not None)
     assert [each.path for each in found[0]] == ["/v2/team/twenty/manifests/1"]
     assert len(found) <= MANIFEST_CONFIG_LAYERS, shown(found)
+
+
+def test_a_kit_of_a_hundred_files_is_mounted_after_five_round_trips(
+    registry: MemoryRegistry, server: RegistryServer, shell: Shell
+) -> None:
+    """A layer each, which takes one request each: two and a half times as many as a client has connections."""
+    builder = KitBuilder("hundred", seed=100).model("model-000.safetensors", 2 * MIB)
+    for number in range(1, 100):
+        builder.part(f"model-{number:03}.safetensors", 2 * MIB)
+    kit = builder.build()
+    registry.push("team/hundred", "1", kit.manifest, kit.blobs)
+    with mounting(shell, f"{server.host}/team/hundred:1") as process:
+        found = waves(registry, lambda: process.poll() is not None)
+    assert len(found) <= MANIFEST_CONFIG_LAYERS + 2, shown(found)
+    assert sum(map(len, found)) == 1 + 1 + 100, shown(found)
 
 
 def test_a_token_costs_the_refusal_and_the_token_and_nothing_more(

@@ -23,6 +23,7 @@ from mkfs.errors import BadArchive
 from mkfs.ranges import ByteRange
 from mkfs.units import MIB
 
+END_BYTES: Final = 2 * BLOCK_BYTES  # of zeros: POSIX, and all that write archives
 EXTENDED_LIMIT_BYTES: Final = MIB  # extended headers before one entry, content included; Go's limit for a single one
 ENTRIES_LIMIT: Final = 1_000_000  # of a layer: some 300 MB of table; the largest data sets in kits are far below
 NAMES_LIMIT_BYTES: Final = 128 * MIB  # of all names and targets in a layer: a million of the longest would be 8 GiB of memory
@@ -69,6 +70,13 @@ class TarScanner:
     def wants(self) -> ByteRange | None:
         """The next bytes to be seen: the rest of a header, or of an extended header's content. Never empty; None when complete."""
         return None if self._complete else ByteRange(self._at + len(self._pending), self._at + self._needed)
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether the entries so far leave the layer exactly the mark of its end: another one would take its place."""
+        if self._size_bytes is None or self._awaited is not None or self._extended.waiting or self._zeros_seen:
+            return False
+        return bool(self._entries) and self._size_bytes - self._at == END_BYTES
 
     def feed(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Takes every header it can from a window of the layer that starts at `offset`, and ignores the rest; keeps no reference.

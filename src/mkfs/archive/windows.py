@@ -7,6 +7,7 @@ content is large it hops over it and starts small again. Bytes in a gap between 
 
 from typing import Final
 
+from mkfs.archive.header import BLOCK_BYTES
 from mkfs.ranges import ByteRange
 from mkfs.units import KIB, MIB
 
@@ -19,6 +20,15 @@ LARGEST_WINDOW_BYTES: Final = MIB
 NEAR_BYTES: Final = 128 * KIB
 # An archive's end is 1 KiB of zeros, padded by GNU tar to 10 KiB; leftovers of this size come along rather than cost a round trip.
 TAIL_BYTES: Final = 16 * KIB
+# What GNU tar and Python pad archives to a multiple of. Go, and so kit, oras and all that builds images, pads nothing.
+_RECORD_BYTES: Final = 20 * BLOCK_BYTES
+
+
+def is_padded(size_bytes: int) -> bool:
+    """Whether an archive of this length may have more than its end mark behind the last entry, so that head and tail are best read
+    at once. Of one that was not padded the head of a single entry tells all.
+    """
+    return size_bytes % _RECORD_BYTES == 0
 
 
 def next_window(wants: ByteRange, size_bytes: int, previous: ByteRange | None = None) -> ByteRange:

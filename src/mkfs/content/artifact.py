@@ -1,7 +1,7 @@
 """From a reference to a directory: described, tables, tree.
 
-Dependent round trips after those of `content.describing`: all layers at once, small ones whole, of large ones head and tail. One
-more for each further large entry of a layer. A compressed layer that nothing is known of is streamed whole.
+Dependent round trips after those of `content.describing`: all layers at once, small ones whole, of large ones the head (see
+`content.tables`). One more for each further large entry of a layer. A compressed layer that nothing is known of is streamed whole.
 """
 
 import logging

@@ -5,7 +5,7 @@ from functools import partial
 
 from mkfs.archive.entry import Table
 from mkfs.archive.tar import TarScanner
-from mkfs.archive.windows import TAIL_BYTES, next_window
+from mkfs.archive.windows import TAIL_BYTES, is_padded, next_window
 from mkfs.content.reads import Buffer
 from mkfs.content.receive import IMPATIENT_SECONDS, receive
 from mkfs.content.together import all_done
@@ -16,37 +16,37 @@ from mkfs.registry.ranges import RangeReader
 
 
 async def fetch_table(reader: RangeReader, blob: Descriptor) -> Table:
-    """What the headers say, by ranged reads: head and tail at once, so that a layer of one large entry costs one round trip, then
-    from header to header.
+    """What the headers say, by ranged reads from header to header. A layer of one large entry costs one round trip: either its head
+    tells that nothing else is there, or head and tail are read at once (see `archive.windows`). Else the tail comes along with
+    the next header.
 
     Nothing of it is proven: neither names nor sizes. Raises `BadArchive`, `RangesIgnored`, `Unreachable`, `NotFound`,
     `NotAuthorised`.
     """
     scanner = TarScanner(blob.size_bytes, f"layer {blob.digest}")
-    if scanner.wants is None:
-        return scanner.table()
-    head = next_window(scanner.wants, blob.size_bytes)
-    tail = ByteRange(max(head.stop, blob.size_bytes - TAIL_BYTES), blob.size_bytes)
-    windows = {window: bytearray(window.length) for window in (head, tail)}
+    window: ByteRange | None = None
+    tail: ByteRange | None = None
+    tail_bytes = bytearray()
 
     async def read(window: ByteRange, into: bytearray) -> None:
         with memoryview(into) as view:
             await receive(reader, blob, window, view, give_up_seconds=IMPATIENT_SECONDS)
 
-    await all_done(partial(read, window, into) for window, into in windows.items())
-    scanner.feed(head.start, windows[head])
-    previous = head
-    while scanner.wants is not None:
-        if scanner.wants.start >= tail.start:
-            scanner.feed(tail.start, windows[tail])
-            continue
-        window = next_window(scanner.wants, blob.size_bytes, previous)
-        window = ByteRange(window.start, min(window.stop, tail.start))  # the rest is here already
-        into = bytearray(window.length)
-        await read(window, into)
+    while scanner.wants is not None and not scanner.is_filled:
+        if tail and scanner.wants.start >= tail.start:
+            scanner.feed(tail.start, tail_bytes)
+            break  # it ends where the layer does
+        previous, window = window, next_window(scanner.wants, blob.size_bytes, window)
+        wanted: dict[ByteRange, bytearray] = {}
+        if tail is None and window.stop < blob.size_bytes and (previous or is_padded(blob.size_bytes)):
+            tail = ByteRange(max(window.stop, blob.size_bytes - TAIL_BYTES), blob.size_bytes)
+            wanted[tail] = tail_bytes = bytearray(tail.length)
+        if tail:  # what follows is here already, or on its way
+            window = ByteRange(window.start, min(window.stop, tail.start))
+        wanted[window] = into = bytearray(window.length)
+        await all_done(partial(read, *each) for each in wanted.items())
         scanner.feed(window.start, into)
-        previous = window
-    return scanner.table()
+    return tuple(scanner.entries_from(0))
 
 
 async def proven_table(read: Callable[[ByteRange], Awaitable[Buffer]], index: ChunkIndex) -> Table:
