@@ -69,5 +69,5 @@ def _counting(read: _Read, counts: memoryview) -> _Read:
     return counted
 
 
-if "mkfs.service.daemon" in sys.orig_argv:
+if "mount" in sys.orig_argv:  # the daemon is a fork of the command
     _watch()

@@ -1,13 +1,13 @@
 """Half-open ranges of bytes, `[start, stop)`: the one way offsets and lengths travel between rooms."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import final
+
+from msgspec import Struct
 
 
 @final
-@dataclass(frozen=True, slots=True, order=True)
-class ByteRange:
+class ByteRange(Struct, frozen=True, order=True):
     """Bytes `start` up to but not including `stop`; may be empty. Raises `ValueError` unless 0 <= start <= stop."""
 
     start: int

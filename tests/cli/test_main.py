@@ -112,10 +112,3 @@ def test_every_verb_has_its_line_in_the_list_and_the_list_imports_none(tmp_path:
     program = "import sys, mkfs.cli.app as cli\ntry:\n    cli.app.main(['--help'])\nfinally:\n    print('LOADED', *sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert {f"mkfs.cli.{verb}" for verb in verbs} & set(loaded.partition("LOADED")[2].split()) == set()
-
-
-def test_start_up_loads_nothing_heavy() -> None:
-    heavy = {"trio", "httpx2", "pyfuse3", "yaml", "asyncio", "ssl"}
-    program = f"import sys, mkfs.cli.app, mkfs.cli.mount; print(*sorted({heavy!r} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []

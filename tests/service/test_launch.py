@@ -17,6 +17,9 @@ from mkfs.service.process import DaemonProcess
 from mkfs.service.progress import Progress
 from mkfs.service.settings import MountSettings, SourceSettings
 
+# A command forks its daemon before it has a thread; the tests before these may have left some.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
 
 def settings(tmp_path: Path, *, reference: str = "127.0.0.1:1/a:b", log_file: Path | None = None) -> MountSettings:
     mountpoint = tmp_path / "mnt"

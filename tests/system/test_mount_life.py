@@ -69,6 +69,20 @@ def test_the_daemon_keeps_nothing_of_whoever_started_it(reference: str, shell: S
         assert held == {0: "/dev/null", 1: "/dev/null", 2: str(mount.log_file)}
 
 
+@pytest.mark.parametrize("descriptors", ["7</dev/zero", "<&-", ">&-", "<&- >&-"])
+def test_what_the_command_has_open_or_lacks_is_nothing_to_the_daemon(reference: str, shell: Shell, descriptors: str) -> None:
+    place = shell.new_place()
+    try:
+        assert shell.run("mount", reference, place, around=["sh", "-c", f'exec "$@" {descriptors}', "sh"]).exit_code == 0
+        assert (place / "README.md").read_bytes() == README
+        (daemon,) = shell.processes()
+        opened = {number: os.readlink(f"/proc/{daemon}/fd/{number}") for number in os.listdir(f"/proc/{daemon}/fd")}
+        assert [opened[number] for number in "012"] == ["/dev/null", "/dev/null", str(shell.home / f"{place.name}.log")]
+        assert "/dev/zero" not in opened.values()
+    finally:
+        shell.run("umount", place)
+
+
 def test_a_quiet_mount_says_nothing(reference: str, shell: Shell) -> None:
     with shell.mounted(reference, "--quiet") as mount:
         assert (mount.ran.stdout, mount.ran.stderr) == ("", "")

@@ -6,8 +6,9 @@ shows them.
 """
 
 import struct
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.archive.numbers import check_seconds, header_number, octal_number
 from mkfs.errors import BadArchive
@@ -22,8 +23,7 @@ _STAR_TRAILER, _STAR_PREFIX_BYTES = b"tar\0", 131
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """The fields as stored, in this block alone: extended headers may overrule name, link, size and time."""
 
     path: bytes

@@ -5,8 +5,9 @@ A malformed record is refused, never skipped: a reader that skips one sees other
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.archive.numbers import pax_seconds, pax_size
 from mkfs.errors import BadArchive
@@ -16,8 +17,7 @@ _SPARSE: Final = (b"GNU.sparse.", b"SCHILY.realsize")  # star's, which bsdtar al
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Records:
+class Records(Struct, frozen=True):
     """What extended headers said of an entry, as far as we ask; None where they were silent."""
 
     path: bytes | None = None

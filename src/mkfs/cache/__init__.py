@@ -19,11 +19,3 @@ whoever needs room takes away what is pinned by nobody and was used longest ago 
 
 Atomic between checkpoints: all of it. The room knows no event loop; its calls block, but for `read_now`, which never does.
 """
-
-from mkfs.cache.locks import LayerLock, Overtaking
-from mkfs.cache.partial import Missing, PartialLayer
-from mkfs.cache.staging import Staging
-from mkfs.cache.store import Cache
-from mkfs.cache.stored import Damaged, StoredLayer
-
-__all__ = ["Cache", "Damaged", "LayerLock", "Missing", "Overtaking", "PartialLayer", "Staging", "StoredLayer"]

@@ -6,8 +6,9 @@ and overlayfs has no `RWF_NOWAIT`. Costs two blocks written past the page cache 
 
 import mmap
 import os
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.cache.claims import claim_file
 from mkfs.cache.files import OpenFile, discard, open_to_read
@@ -20,8 +21,7 @@ _SAMPLE_BYTES: Final = 2 * ALIGNMENT  # two blocks, so that one not at the start
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Abilities:
+class Abilities(Struct, frozen=True):
     """`direct`: files are read past the page cache. `page_cache`: answers hits; None where every answer has to be hashed."""
 
     direct: bool

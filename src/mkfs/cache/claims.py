@@ -13,8 +13,9 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.cache.files import DIRECTORY_MODE, OpenFile, create, discard, is_not_ours, open_directory, open_to_read
 
@@ -24,8 +25,7 @@ _TRIES: Final = 16  # a sweeper holds the lock for one unlink; losing to 16 of t
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """An entry of `staging/` and the descriptor that holds its lock: for a directory its own, for a file one open for writing."""
 
     name: str

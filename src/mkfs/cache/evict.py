@@ -18,8 +18,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.cache.claims import bury, sweep
 from mkfs.cache.eviction import Item, Kind, Lack, Limits, Wish, complaint, in_order
@@ -45,8 +46,7 @@ _REFUSAL_SECONDS: Final = 1.0
 
 
 @final
-@dataclass(slots=True)
-class _Known:
+class _Known(Struct):
     """What the last walk left to say. Changed under `Room._lock`."""
 
     allowance_bytes: int = 0
@@ -180,8 +180,7 @@ def _at_least(wish: Wish, other: Wish) -> bool:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Grip:
+class Grip(Struct, frozen=True):
     """Something that nobody reads, and that nobody will begin to read while this is held."""
 
     place: Place

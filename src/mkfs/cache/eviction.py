@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Self, final
 
+from msgspec import Struct
+
 from mkfs.oci.digest import Digest
 from mkfs.units import MIB, format_size
 
@@ -57,8 +59,7 @@ class Disk:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What the cache may take: so much of the file system stays free (0 <= `min_free_ratio` < 1 of its bytes and inodes, and at
     least `min_free_bytes`), and the cache itself stays within `size_limit_bytes` (None: no limit). Raises `ValueError`.
 
@@ -85,8 +86,7 @@ class Limits:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """Room somebody asks for: new bytes, in so many new files and directories."""
 
     size_bytes: int
@@ -99,8 +99,7 @@ class Wish:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Lack:
+class Lack(Struct, frozen=True):
     """What has to go before a wish can be granted; not above 0: nothing."""
 
     size_bytes: int

@@ -7,10 +7,10 @@ copy on disk may be another. Locks are held for look-ups only, never while a dis
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, final
 
 from cachetools import LRUCache
+from msgspec import Struct, field
 
 from mkfs.units import KIB
 
@@ -18,8 +18,7 @@ from mkfs.units import KIB
 _LEAST_BYTES: Final = 8 * KIB
 
 
-@dataclass(slots=True, eq=False)
-class _Load:
+class _Load(Struct, eq=False):
     ended: threading.Event = field(default_factory=threading.Event)
     chunk: memoryview | None = None
 

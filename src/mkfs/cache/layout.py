@@ -21,9 +21,10 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, final
+
+from msgspec import Struct
 
 from mkfs.cache.claims import claim_file
 from mkfs.cache.files import (
@@ -60,8 +61,7 @@ _PEEK: Final = os.O_PATH if hasattr(os, "O_PATH") else os.O_RDONLY
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where something stands or would stand: a name in an open directory."""
 
     directory: OpenFile

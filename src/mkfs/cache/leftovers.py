@@ -13,8 +13,9 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.cache.claims import Claim, stands, unique_name
 from mkfs.cache.files import OpenFile, open_directory, remove
@@ -30,8 +31,7 @@ KEPT_SECONDS: Final = 24 * 3600.0  # who was interrupted in the evening goes on 
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Inheritance:
+class Inheritance(Struct, frozen=True):
     """A directory of staging that is ours now, and the ledger that says which chunks were written."""
 
     claim: Claim

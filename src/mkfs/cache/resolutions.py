@@ -8,6 +8,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Final, final
 
+from msgspec import Struct
+
 from mkfs.cache.documents import Documents
 from mkfs.cache.records import LIMIT_BYTES, Records
 from mkfs.cache.shared import Shared
@@ -82,8 +84,7 @@ def manifest_in(record: bytes) -> Digest | None:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Struct, frozen=True):
     manifest: Descriptor
     resolved_at: int
 

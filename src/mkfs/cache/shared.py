@@ -1,8 +1,9 @@
 """What the objects of one opened cache have in common."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import final
+
+from msgspec import Struct
 
 from mkfs.cache.abilities import Abilities
 from mkfs.cache.behind import Behind
@@ -15,8 +16,7 @@ Report = Callable[[str], None]  # told what was found damaged, in one line
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(Struct, frozen=True):
     """Handed to every layer, staging and document shelf of one `Cache`; each part may be used by any thread."""
 
     layout: Layout

@@ -1,13 +1,13 @@
 """Counts of what the cache did since it was opened, for `status`, metrics and tests."""
 
 import threading
-from dataclasses import dataclass
 from typing import final
+
+from msgspec import Struct
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class CacheStatistics:
+class CacheStatistics(Struct, frozen=True):
     """A moment's counts. A hit is one read of a layer that the cache answered in full."""
 
     memory_hits: int = 0  # answered at once: hot chunks or the page cache

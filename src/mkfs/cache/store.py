@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Final, Self, final
+from typing import TYPE_CHECKING, Final, Self, final
 
 from mkfs.cache import leftovers
 from mkfs.cache.abilities import Abilities, probe
@@ -19,11 +19,9 @@ from mkfs.cache.hot import HotChunks
 from mkfs.cache.indexes import find_index, keep_index, remove_index
 from mkfs.cache.layout import Layout
 from mkfs.cache.locks import LayerLock, Locks
-from mkfs.cache.maintenance import CacheUsage, ClearReport, PruneReport, clear, prune, usage
 from mkfs.cache.mending import unpublish
 from mkfs.cache.partial import PartialLayer
 from mkfs.cache.resolutions import Resolutions
-from mkfs.cache.scrub import Step, VerifyReport, scrub, verify
 from mkfs.cache.shared import Shared
 from mkfs.cache.shelf import drop_layer, find_layer
 from mkfs.cache.space import reading
@@ -38,6 +36,10 @@ from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import Grid
 from mkfs.proof.proven import Proven
 from mkfs.units import MIB
+
+if TYPE_CHECKING:  # housekeeping is imported where somebody asks for it
+    from mkfs.cache.maintenance import CacheUsage, ClearReport, PruneReport
+    from mkfs.cache.scrub import Step, VerifyReport
 
 logger = logging.getLogger(__name__)
 
@@ -158,27 +160,37 @@ class Cache:
         drop_layer(self._shared, digest, None if only is None else only.identity)
         self._shared.room.forget()
 
-    def usage(self) -> CacheUsage:
+    def usage(self) -> "CacheUsage":
         """What the cache occupies, and which layers are in it. Raises `CacheUnusable`; so do the following."""
+        from mkfs.cache.maintenance import usage
+
         with reading(str(self._shared.layout.path)):
             return usage(self._shared)
 
-    def verify(self, progress: Callable[[int], None]) -> VerifyReport:
+    def verify(self, progress: Callable[[int], None]) -> "VerifyReport":
         """Hashes everything; what is damaged is dropped. `progress` is told how many bytes each step hashed."""
+        from mkfs.cache.scrub import verify
+
         return verify(self._shared, progress)
 
-    def prune(self, used_before_ns: int | None = None) -> PruneReport:
+    def prune(self, used_before_ns: int | None = None) -> "PruneReport":
         """Removes leftovers, layers not used since then (ns since the epoch), and what is above the limits."""
+        from mkfs.cache.maintenance import prune
+
         with reading(str(self._shared.layout.path)):
             return prune(self._shared, used_before_ns)
 
-    def clear(self) -> ClearReport:
+    def clear(self) -> "ClearReport":
         """Removes all that no process reads."""
+        from mkfs.cache.maintenance import clear
+
         with reading(str(self._shared.layout.path)):
             return clear(self._shared)
 
-    def scrub(self) -> Iterator[Step] | None:
+    def scrub(self) -> "Iterator[Step] | None":
         """Everything that is kept, hashed a step each time it is asked; None where another process does this already."""
+        from mkfs.cache.scrub import scrub
+
         return scrub(self._shared)
 
     @property

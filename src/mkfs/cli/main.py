@@ -32,6 +32,8 @@ def main() -> NoReturn:
     if is_formatting(arguments):
         _format(arguments)
     if arguments[:1] == ["mount"] and _NO_DAEMON.isdisjoint(arguments):
+        gc.disable()  # imports make no garbage, and looking for some costs a twentieth of them
+        import mkfs.service.launch  # noqa: F401 - before the fork: what both processes need is imported once
         from mkfs.service.process import DaemonProcess
 
         with DaemonProcess() as daemon:  # ended again if the words turn out to be off

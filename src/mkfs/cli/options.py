@@ -4,11 +4,12 @@ import functools
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast, final
 
 import click
+from msgspec import Struct
 
 from mkfs.cli import places
 from mkfs.cli.config import load_config
@@ -56,8 +57,7 @@ def reads(parse: Callable[[str], object]) -> Callable[[click.Context, click.Para
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class MinFree:
+class MinFree(Struct, frozen=True):
     """What stays free on the cache's disk: a share of its bytes and inodes, or bytes."""
 
     ratio: float

@@ -6,9 +6,10 @@ Dependent round trips after those of `content.describing`: all layers at once, s
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.archive.entry import Table
 from mkfs.content.describing import DEFAULT_TERMS, Description, Terms, describe_from
@@ -39,8 +40,7 @@ GIGABIT_BYTES_PER_SECOND: Final = 125_000_000  # the link of a usual node: what 
 
 
 @final
-@dataclass(frozen=True, slots=True, eq=False)
-class Artifact:
+class Artifact(Struct, frozen=True, eq=False):
     """An artifact ready to be shown. `layers` stand as in `description.plan.layers`; layers with the same bytes are one object."""
 
     description: Description

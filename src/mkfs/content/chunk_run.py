@@ -10,12 +10,12 @@ the last kind. When nobody is left who waits, the run is cancelled. Its buffer i
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from mmap import mmap
 from typing import final
 
 import trio
+from msgspec import Struct, field
 
 from mkfs.content.admission import Urgency, Waiters
 from mkfs.content.buffers import RANGE_BYTES
@@ -33,8 +33,7 @@ log = logging.getLogger(__name__)
 
 
 @final
-@dataclass(slots=True, eq=False)
-class Want:
+class Want(Struct, eq=False):
     """One chunk that a flight waits for."""
 
     number: int
@@ -67,8 +66,7 @@ class Want:
 
 
 @final
-@dataclass(slots=True, eq=False)
-class RunMeans:
+class RunMeans(Struct, eq=False):
     """What all runs of a layer share. `holding`: buffers they have borrowed."""
 
     engine: Engine

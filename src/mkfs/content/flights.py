@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast, final
 
 import trio
+from msgspec import Struct
 
 from mkfs.errors import Closing
 
@@ -23,8 +24,7 @@ V = TypeVar("V")
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class FlightStatistics:
+class FlightStatistics(Struct, frozen=True):
     """A moment's counts, for `status` and tests."""
 
     airborne: int  # flights somebody waits for

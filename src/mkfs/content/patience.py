@@ -4,8 +4,9 @@
 `Verdict` is for bytes that came and were wrong: asking again at once would only load a registry that holds a damaged blob.
 """
 
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.errors import IntegrityError
 
@@ -39,8 +40,7 @@ class Patience:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What to answer for a layer whose bytes were wrong, and until when (seconds of the caller's clock)."""
 
     error: IntegrityError

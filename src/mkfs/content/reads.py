@@ -1,7 +1,8 @@
 """The seam between a file system and the layers below it."""
 
-from dataclasses import dataclass
 from typing import Protocol, final
+
+from msgspec import Struct
 
 from mkfs.oci.digest import Digest
 from mkfs.proof.policy import Trust
@@ -11,8 +12,7 @@ Buffer = bytes | bytearray | memoryview
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class RangeFacts:
+class RangeFacts(Struct, frozen=True):
     """What is known of a range of a layer, for a person who asks. `proven_bytes` of it are here, for reads without the registry."""
 
     layer: Digest

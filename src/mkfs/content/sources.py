@@ -7,8 +7,9 @@ Atomic between checkpoints: a parent is known here only once its manifest is dec
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias, final
+
+from msgspec import Struct
 
 from mkfs.content.engine import Engine
 from mkfs.content.source import Source
@@ -27,8 +28,7 @@ Elsewhere: TypeAlias = Callable[[Reference, bool], Repository]
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """An artifact that was referred to: where it comes from, and its manifest."""
 
     source: Source

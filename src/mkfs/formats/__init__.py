@@ -1,12 +1,13 @@
 """What a producer means: one module per producer, each answering `plan(documents)` with a `Plan` or what it still needs. Pure.
 
 A new format is one new file with `recognises` and `plan`, and its name in `FORMATS`. The first that recognises a manifest answers
-for it, so modules rest on marks that no other producer leaves (config type, artifact type, layer types), never on guesses.
+for it (those behind it are not even imported), so modules rest on marks that no other producer leaves (config type, artifact type,
+layer types), never on guesses.
 """
 
-from typing import Final, Protocol
+import importlib
+from typing import Final, Protocol, cast
 
-from mkfs.formats import docker_model, kitops, modelcar, modelpack, ollama, oras, unsupported
 from mkfs.formats.choice import EVERYTHING, Choice
 from mkfs.formats.filters import filtered
 from mkfs.formats.layer_claims import of_layers
@@ -30,8 +31,8 @@ class Format(Protocol):
         """
 
 
-KITS: Final[tuple[Format, ...]] = (kitops, modelpack)  # what a ModelKit may refer to, as for kit
-FORMATS: Final[tuple[Format, ...]] = (kitops, modelpack, docker_model, ollama, modelcar, oras)
+KITS: Final = ("kitops", "modelpack")  # what a ModelKit may refer to, as for kit
+FORMATS: Final = ("kitops", "modelpack", "docker_model", "ollama", "modelcar", "oras")
 
 
 def plan(documents: Documents, choice: Choice = EVERYTHING) -> Plan | Need:
@@ -51,8 +52,11 @@ def answers(plan: Plan, manifest: Manifest, tag: str | None = None) -> tuple[Ans
     return settle((*plan.claims, *of_annotations(manifest.annotations), *of_layers(plan.layers), *named))
 
 
-def _plan(documents: Documents, formats: tuple[Format, ...]) -> Plan | Need:
-    for each in formats:
+def _plan(documents: Documents, formats: tuple[str, ...]) -> Plan | Need:
+    for name in formats:
+        each = cast(Format, importlib.import_module(f"{__name__}.{name}"))
         if each.recognises(documents.manifest):
             return each.plan(documents)
+    from mkfs.formats import unsupported
+
     raise unsupported.refusal(documents.manifest)

@@ -5,9 +5,10 @@ counts. Values are hints of strangers: a path is checked where the tree is built
 """
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.errors import BadDocument
 from mkfs.formats.wording import shown
@@ -29,8 +30,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class FileMetadata:
+class FileMetadata(Struct, frozen=True):
     """Attributes of a file; None where nothing (that means something) is said."""
 
     name: str = ""

@@ -1,15 +1,15 @@
 """What somebody wants of an artifact: said once, on the command line, and needed wherever it is planned."""
 
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.formats.filters import Filter
 from mkfs.formats.selection import Labels
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """`filters`: what any of them wants; everything where there is none. `reference_hosts`: registries (`host[:port]`) to which
     an artifact may lead us though it is at another. `labels`: which artifact of an index; `architecture`: of this machine, as an
     index calls it, "" where it does not matter.

@@ -6,8 +6,10 @@ are the Kitfile's words, so for artifacts of other producers they mean what stan
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.errors import UsageError
 from mkfs.formats.plan import Plan
@@ -27,8 +29,7 @@ _TYPES: Final[Mapping[str, frozenset[str]]] = {
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Struct, frozen=True):
     """What one filter wants. `ids` are None where it has none; an empty id goes by what has no name, as for kit."""
 
     elements: frozenset[str]

@@ -8,8 +8,9 @@ Before 0.5 nothing is named: layers of each kind come in the Kitfile's order (ki
 import posixpath
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import final
+
+from msgspec import Struct
 
 from mkfs.errors import BadDocument
 from mkfs.formats.annotations import FILE_PATHS, first
@@ -21,8 +22,7 @@ from mkfs.oci.manifest import Manifest
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(Struct, frozen=True):
     """Entries with the numbers of their layers, in the order in which kit unpacks them; `named` by digest, or by their order."""
 
     pairs: tuple[tuple[KitEntry, int], ...]

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final, TypeAlias, cast, final
 
+from msgspec import Struct
+
 from mkfs.errors import BadDigest, BadDocument
 from mkfs.oci.digest import Digest
 from mkfs.oci.json import decode_json
@@ -34,8 +36,7 @@ class _Leaf(Enum):
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class _Record:
+class _Record(Struct, frozen=True):
     """One object, or with `many` a list of them; `fields` in the order kit writes them. A single one may stand empty or not."""
 
     fields: "Mapping[str, _Leaf | _Record]"
@@ -80,8 +81,7 @@ _UNPACKED: Final = ("datasets", "code", "docs", "prompts", "mcpServers")  # kit'
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class KitEntry:
+class KitEntry(Struct, frozen=True):
     """One thing the Kitfile names. `element` is the Kitfile's key for it (`model`, `parts`, `datasets` …), `at` where it stands."""
 
     element: str

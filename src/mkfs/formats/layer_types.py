@@ -8,8 +8,9 @@ here is unknown: nothing is guessed from a part of a type.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, final
+
+from msgspec import Struct
 
 from mkfs.formats.plan import Compression
 from mkfs.oci.descriptor import Descriptor
@@ -51,8 +52,7 @@ Form: TypeAlias = Literal["tar", "raw"]
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class LayerType:
+class LayerType(Struct, frozen=True):
     """What a layer is. `element` is the Kitfile's word for it; `raw` is the content of one file."""
 
     element: str

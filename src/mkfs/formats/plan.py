@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, final
 
+from msgspec import Struct
+
 from mkfs.archive.entry import EntryKind
 from mkfs.errors import BadDocument
 from mkfs.formats.properties import Claim
@@ -16,8 +18,7 @@ Compression: TypeAlias = Literal["", "gzip", "zstd"]  # "": stored as it is
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Parent:
+class Parent(Struct, frozen=True):
     """Another artifact that this one refers to: its manifest, and the reference with the digest it had when it was resolved."""
 
     reference: Reference
@@ -55,8 +56,7 @@ class Need:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class TarLayer:
+class TarLayer(Struct, frozen=True):
     """A tar. Its entries land below `prefix` (b"" is the root). All of them must be at or below `within`, a directory that is there
     before the first of them.
 
@@ -74,8 +74,7 @@ class TarLayer:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class RawLayer:
+class RawLayer(Struct, frozen=True):
     """The layer is the content of one file at `path` (relative, `/` between components, not yet checked).
 
     `compression` is how the blob is stored; the file's size is the descriptor's only where there is none. `size_bytes` is what the
@@ -111,8 +110,7 @@ class PlannedLayer:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class InlineFile:
+class InlineFile(Struct, frozen=True):
     """A file that the producer's tool writes from the config, not from a layer (the Kitfile)."""
 
     path: bytes

@@ -6,9 +6,10 @@ document's word on one property; the first claim counts, and claims come in the 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.errors import BadDocument
 from mkfs.formats.wording import shown
@@ -82,8 +83,7 @@ _IN_OLLAMA: Final[Mapping[str, str]] = {
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """What one place says of one property. `origin` is that place, for a person."""
 
     property: str
@@ -92,8 +92,7 @@ class Claim:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """The claim that counts, and those that say something else."""
 
     claim: Claim

@@ -2,9 +2,10 @@
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
+
+from msgspec import Struct
 
 SUBTYPE: Final = "kitfs"  # never "mkfs": mount(8) would run the disk formatter as the helper of "fuse.mkfs"
 FILE_SYSTEM: Final = f"fuse.{SUBTYPE}"
@@ -13,8 +14,7 @@ _OCTAL: Final = re.compile(rb"\\([0-7]{3})")  # space, tab, newline and backslas
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """One line: `device` is `major:minor`, `place` the mount point, `file_system` its type, `source` what mount(8) shows, `root`
     what of the file system is there, `options` the file system's own.
     """

@@ -17,12 +17,12 @@ import errno
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
 import pyfuse3
 import trio
+from msgspec import Struct
 from pyfuse3 import InodeT
 
 from mkfs.errors import FuseUnavailable
@@ -46,8 +46,7 @@ _HINTS: Final = {
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class MountOptions:
+class MountOptions(Struct, frozen=True):
     """How to mount. `name` is what mount(8) and df show as the device: the reference with its digest."""
 
     mountpoint: Path

@@ -1,8 +1,9 @@
 """`Content-Range`: which bytes an answer holds (RFC 9110, 14.4). The one header that a partial answer is believed by."""
 
 import re
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.ranges import ByteRange
 
@@ -11,8 +12,7 @@ _CONTENT_RANGE: Final = re.compile(r"(?:bytes )?([0-9]{1,18})-([0-9]{1,18})/(?:(
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ContentRange:
+class ContentRange(Struct, frozen=True):
     """The bytes in an answer, half-open, and the size of the whole; `total` is None where the server does not say (`*`)."""
 
     range: ByteRange

@@ -7,8 +7,9 @@ asked of `Verifier`, and only there.
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
 from typing import Final, Self, final
+
+from msgspec import Struct
 
 from mkfs.errors import BadDigest, Mismatch
 
@@ -23,8 +24,7 @@ def mismatch(expected: "Digest", got: str) -> Mismatch:
 
 
 @final
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(Struct, frozen=True, order=True):
     """The name of some bytes by their content.
 
     Raises `BadDigest` from `parse`; the constructor itself trusts its caller.

@@ -10,8 +10,9 @@ A grid answers where bytes lie; it never says that they are right (`proof.chunk_
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.archive.entry import Entry, EntryKind, Table
 from mkfs.errors import IntegrityError
@@ -27,8 +28,7 @@ REST: Final = 0
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """A run of the layer (`range`) and where it is stored: stored file number and the offset in it."""
 
     range: ByteRange
@@ -37,8 +37,7 @@ class Segment:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """Part of a segment: bytes `range` of the layer lie in stored file `file` from `file_offset` on."""
 
     range: ByteRange

@@ -9,22 +9,27 @@ makes reading slower, never weaker; where policy *requires* one, it is an error.
 
 Trusted indexes must agree. Two that do not mean a key that signed a lie or a cache that was tampered with, and no order of
 preference makes that right: `IntegrityError`.
+
+What examines evidence is imported when there is some: most mounts ask for none.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
+
+from msgspec import Struct
 
 from mkfs.errors import IntegrityError
 from mkfs.formats.plan import Compression
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.oci.reference import Reference
-from mkfs.proof.artifact_index import agree_on_layer, check_layer
 from mkfs.proof.chunk_index import ChunkIndex
-from mkfs.proof.evidence import Evidence, Refusal, Signature, SignedIndex, SignedStatement, UnsignedIndex
-from mkfs.proof.keys import PublicKey
+
+if TYPE_CHECKING:
+    from mkfs.proof.evidence import Evidence, Refusal
+    from mkfs.proof.keys import PublicKey
 
 _SHOWN_REASONS: Final = 3  # in an error: it is a few lines; `inspect` has all
 
@@ -46,7 +51,7 @@ class Rule:
     """What policy asks of the artifacts of one registry, or of repositories below a path; `scope` "" is everything else."""
 
     scope: str  # "", or registry[/path], compared component by component
-    keys: tuple[PublicKey, ...] = ()
+    keys: "tuple[PublicKey, ...]" = ()
     require_index: bool = False  # a signed chunk index, or an error
     verify_signature: bool = False  # a signature of the artifact itself, or an error
 
@@ -73,8 +78,7 @@ class Policy:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class LayerTrust:
+class LayerTrust(Struct, frozen=True):
     """The chunk index believed for a layer, and why. `key_id` says who signed, "" where nobody had to."""
 
     index: ChunkIndex
@@ -94,7 +98,7 @@ class Verdict:
 
     layers: Mapping[Digest, LayerTrust] = field(hash=False)  # those with a trusted chunk index
     signed_by: tuple[str, ...]  # ids of the trusted keys that signed the artifact itself
-    refused: tuple[Refusal, ...]
+    refused: "tuple[Refusal, ...]"
 
     def of(self, layer: Descriptor, compression: Compression = "") -> LayerTrust | None:
         """What is believed about a layer that manifest and plan describe so; None: nothing but its digest.
@@ -103,6 +107,8 @@ class Verdict:
         """
         believed = self.layers.get(layer.digest)
         if believed is not None:
+            from mkfs.proof.artifact_index import check_layer
+
             check_layer(believed.index, layer, compression)
         return believed
 
@@ -112,7 +118,7 @@ class Verdict:
 
 
 def decide(
-    policy: Policy, reference: Reference, evidence: Iterable[Evidence], own: Iterable[ChunkIndex] = (), *, pinned: bool = False
+    policy: Policy, reference: Reference, evidence: "Iterable[Evidence]", own: Iterable[ChunkIndex] = (), *, pinned: bool = False
 ) -> Verdict:
     """The verdict about the artifact that `reference` names, from everything that was found about it.
 
@@ -121,6 +127,8 @@ def decide(
 
     Raises `IntegrityError` where policy requires what was not found, and where trusted indexes disagree.
     """
+    from mkfs.proof.evidence import Refusal, Signature, SignedIndex, SignedStatement, UnsignedIndex
+
     rule, found = policy.rule_for(reference), tuple(evidence)
     signatures = [piece for piece in found if isinstance(piece, Signature)]
     signed = [piece for piece in found if isinstance(piece, SignedIndex)]
@@ -156,6 +164,8 @@ def _why_not(policy: Policy, rule: Rule, *, signed: bool, pinned: bool) -> str:
 
 def _united(believed: Iterable[LayerTrust]) -> dict[Digest, LayerTrust]:
     """One for each layer: the first, but one with a table before one without. Raises `IntegrityError` where two disagree."""
+    from mkfs.proof.artifact_index import agree_on_layer
+
     layers: dict[Digest, LayerTrust] = {}
     for each in believed:
         first = layers.setdefault(each.index.layer, each)
@@ -165,7 +175,7 @@ def _united(believed: Iterable[LayerTrust]) -> dict[Digest, LayerTrust]:
     return layers
 
 
-def _missing(what: str, reference: Reference, refused: list[Refusal]) -> IntegrityError:
+def _missing(what: str, reference: Reference, refused: "list[Refusal]") -> IntegrityError:
     shown = [f"{refusal.what}: {refusal.reason}" for refusal in refused[:_SHOWN_REASONS]]
     more = [f"and {len(refused) - len(shown)} more"] if len(refused) > len(shown) else []
     return IntegrityError(

@@ -15,12 +15,13 @@ Unknown keys are errors: a misspelt `verify-signature` must not be silently noth
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from mkfs.errors import BadReference, UsageError
 from mkfs.oci.reference import Reference
-from mkfs.proof.keys import read_public_keys
-from mkfs.proof.policy import Policy, Rule
+
+if TYPE_CHECKING:  # the command only hands these settings over
+    from mkfs.proof.policy import Policy, Rule
 
 PREFERRED: Final = "preferred"
 REQUIRED: Final = "required"
@@ -76,8 +77,10 @@ class TrustSettings:
         )
         return TrustSettings(rules, self.trust_registry or trust_registry)
 
-    def policy(self) -> Policy:
+    def policy(self) -> "Policy":
         """The policy these settings mean. Raises `UsageError`: a key that is none, a demand that no key could meet."""
+        from mkfs.proof.policy import Policy
+
         return Policy(tuple(_rule(rule) for rule in self.rules), self.trust_registry)
 
 
@@ -130,7 +133,13 @@ def _is_scope(scope: str) -> bool:
     return scope in {reference.name, reference.registry}
 
 
-def _rule(settings: RuleSettings) -> Rule:
+def _rule(settings: RuleSettings) -> "Rule":
+    from mkfs.proof.policy import Rule
+
+    if not (settings.keys or settings.index == REQUIRED or settings.verify_signature):
+        return Rule(settings.scope)
+    from mkfs.proof.keys import read_public_keys
+
     keys = {key.id: key for file in settings.keys for key in read_public_keys(file.pem.encode(), file.name)}
     if not keys and (settings.index == REQUIRED or settings.verify_signature):
         raise UsageError(

@@ -6,11 +6,11 @@ and only if one reader asks the registry for another address.
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Final, final
 
 import cachetools
 import trio
+from msgspec import Struct, field
 
 from mkfs.oci.digest import Digest
 from mkfs.registry.urls import Url
@@ -69,8 +69,7 @@ class Addresses:
 
 
 @final
-@dataclass(slots=True, eq=False)
-class _Renewal:
+class _Renewal(Struct, eq=False):
     over: trio.Event = field(default_factory=trio.Event)
     answered: bool = False
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, final
 
+from msgspec import Struct
+
 from mkfs.errors import MkfsError, NotAuthorised, Unreachable
 from mkfs.oci.challenge import Challenge
 from mkfs.registry.credentials import Credentials
@@ -43,8 +45,7 @@ NOBODY: Final = Showing()
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """A 401 or 403 of the registry, or a 400 that may mean one. `said` is one line of its own words, or ""."""
 
     status: int

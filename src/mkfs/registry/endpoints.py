@@ -11,10 +11,10 @@ Atomic between checkpoints: when each host failed last.
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final, TypeVar, final
 
 import trio
+from msgspec import Struct
 
 from mkfs.errors import BadDocument, IntegrityError, MkfsError, NotAuthorised, NotFound, Unreachable
 from mkfs.oci.descriptor import Descriptor
@@ -32,8 +32,7 @@ FAILURES: Final = (NotFound, NotAuthorised, Unreachable, IntegrityError, BadDocu
 
 
 @final
-@dataclass(slots=True, eq=False)
-class Endpoint:
+class Endpoint(Struct, eq=False):
     """One host. `tags`: whether it may say what a tag means; `digests`: whether it is asked for what has a digest."""
 
     exchange: Exchange

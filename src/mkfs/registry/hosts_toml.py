@@ -11,8 +11,9 @@ Keys nobody here asks for are ignored, as containerd does: `dial_timeout`, and w
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.errors import UsageError
 
@@ -23,8 +24,7 @@ _API: Final = "/v2"
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class HostEntry:
+class HostEntry(Struct, frozen=True):
     """One host. `url` may lack its scheme; `path` is where its API begins. Files are as written: relative ones to the file's own
     directory. `clients` are certificates with their keys, "" where both are in one file.
     """

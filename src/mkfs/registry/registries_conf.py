@@ -13,8 +13,9 @@ reference here has a host, and credentials have their own order.
 
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.errors import UsageError
 
@@ -24,8 +25,7 @@ _PULLS: Final = ("all", "digest-only", "tag-only")
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """One place of a repository: `host[:port]/repository`."""
 
     name: str
@@ -35,8 +35,7 @@ class Place:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class RegistryEntry:
+class RegistryEntry(Struct, frozen=True):
     """What is said of all names that begin with `prefix`: mirrors in order, with locations that stand for the prefix."""
 
     prefix: str

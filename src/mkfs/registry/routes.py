@@ -7,16 +7,17 @@ The first of these that says something about a registry decides: a directory of 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeVar, final
+from typing import TYPE_CHECKING, Final, TypeVar, final
 
 from mkfs.errors import UsageError
-from mkfs.registry import hosts_toml, registries_conf
 from mkfs.registry.hosts import is_loopback, names_of, origin_of
-from mkfs.registry.hosts_toml import HostEntry, decode_hosts_toml
-from mkfs.registry.registries_conf import Place, RegistryEntry, best_entry, decode_registries_conf
 from mkfs.registry.settings import HostsSettings
 from mkfs.registry.trust import HostTls
 from mkfs.registry.urls import Origin, Url
+
+if TYPE_CHECKING:  # most nodes have neither
+    from mkfs.registry.hosts_toml import HostEntry
+    from mkfs.registry.registries_conf import Place, RegistryEntry
 
 T = TypeVar("T")
 
@@ -58,15 +59,22 @@ class Routes:
         own = Route(origin_of(registry, plain_http=self._plain_http), registry, repository, bool(self._plain_http))
         directory = self._directory(own.origin)
         if directory is not None:
-            entries = _read(directory / _FILE, hosts_toml.LIMIT_BYTES, decode_hosts_toml)
+            from mkfs.registry import hosts_toml
+
+            entries = _read(directory / _FILE, hosts_toml.LIMIT_BYTES, hosts_toml.decode_hosts_toml)
             *mirrors, server = (self._from_containerd(entry, own, directory) for entry in entries)
             return (*(mirror for mirror in mirrors if mirror.tags or mirror.digests), server)
+        if not self._settings.registries_conf:
+            return (own,)
+        from mkfs.registry import registries_conf
+
         if self._entries is None:
             read = (
-                _read(Path(path), registries_conf.LIMIT_BYTES, decode_registries_conf) for path in self._settings.registries_conf
+                _read(Path(path), registries_conf.LIMIT_BYTES, registries_conf.decode_registries_conf)
+                for path in self._settings.registries_conf
             )
             self._entries = tuple(entry for entries in read for entry in entries)
-        found = best_entry(self._entries, f"{registry}/{repository}")
+        found = registries_conf.best_entry(self._entries, f"{registry}/{repository}")
         if found is None:
             return (own,)
         if found.blocked:
@@ -78,7 +86,7 @@ class Routes:
         candidates = (Path(directory, name) for directory in self._settings.directories for name in names)
         return next((candidate for candidate in candidates if (candidate / _FILE).is_file()), None)
 
-    def _from_containerd(self, entry: HostEntry, own: Route, directory: Path) -> Route:
+    def _from_containerd(self, entry: "HostEntry", own: Route, directory: Path) -> Route:
         route = own
         if entry.url:
             try:
@@ -104,7 +112,7 @@ class Routes:
             digests="pull" in entry.capabilities,
         )
 
-    def _from_podman(self, place: Place, own: Route) -> Iterable[Route]:
+    def _from_podman(self, place: "Place", own: Route) -> Iterable[Route]:
         """An insecure place is asked by TLS that believes anybody, then without TLS: containers-registries.conf(5)."""
         registry, _, repository = place.name.partition("/")
         if not repository:

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 import cachetools
 import trio
+from msgspec import Struct
 
 from mkfs.errors import BadDocument, MkfsError, NotAuthorised, Unreachable
 from mkfs.oci.json import decode_json
@@ -45,8 +46,7 @@ _REFUSED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HT
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Struct, frozen=True):
     """What a token is for. Equal ones share a token."""
 
     registry: str

@@ -13,11 +13,11 @@ import base64
 import binascii
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final, Protocol, final
 
 import httpx2
 import trio
+from msgspec import Struct
 
 from mkfs import __version__
 from mkfs.errors import BadDocument, Unreachable
@@ -56,8 +56,7 @@ class Content(Protocol):
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ClientStatistics:
+class ClientStatistics(Struct, frozen=True):
     """A moment's counts since the beginning, for `status` and tests."""
 
     requests: int  # sent, whatever came of them

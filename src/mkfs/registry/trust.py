@@ -11,11 +11,11 @@ not again.
 """
 
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
 import httpx2
+from msgspec import Struct
 
 from mkfs.errors import UsageError
 from mkfs.registry.hosts import names_of
@@ -26,8 +26,7 @@ _PARTNERS: Final = {".cert": ".key", ".key": ".cert"}
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class HostTls:
+class HostTls(Struct, frozen=True):
     """What a `hosts.toml` says of one host, by absolute paths: authorities, and certificates with their keys ("": in one file)."""
 
     authorities: tuple[str, ...] = ()

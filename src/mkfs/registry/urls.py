@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final, Self, final
 from urllib.parse import quote, urljoin
 
+from msgspec import Struct
+
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 _HIGHEST_PORT: Final = 65535
 # RFC 3986, 3.1 to 3.4. Underscores in names: not in DNS, but in the names people give to containers.
@@ -25,8 +27,7 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Whom one talks to. `host` is in lower case, an IPv6 address without its brackets."""
 
     scheme: str

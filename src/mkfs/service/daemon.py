@@ -1,12 +1,17 @@
-"""The daemon's way in: `python -m mkfs.service.daemon FD`, settings on stdin, one word on the pipe FD, and before it how far it is.
-Started by `service.process` only.
+"""The daemon's way in: settings on stdin, one word on the pipe `WORD`, and before it how far it is. Called by `service.process`
+only, in a fork of the command.
 """
 
 import gc
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+from mkfs.service.process import WORD
+
+_STDIN: Final = 0
+_STDERR: Final = 2
 
 
 def main() -> int:
@@ -22,28 +27,24 @@ def main() -> int:
 
     gc.freeze()  # what is here stays to the end
     gc.enable()
-    word = int(sys.argv[1])
-    words = sys.stdin.buffer.read()
+    with open(_STDIN, "rb", closefd=False) as stdin:
+        words = stdin.read()
     if not words:
         return 0
     settings = msgspec.json.decode(words, type=MountSettings)
     with Path(os.devnull).open("rb") as nothing:
-        os.dup2(nothing.fileno(), sys.stdin.fileno())
+        os.dup2(nothing.fileno(), _STDIN)
     with Path(os.devnull).open("ab") if settings.log_file is None else open_log(Path(settings.log_file)) as log:
-        os.dup2(log.fileno(), sys.stderr.fileno())  # so a crash is in the log too
+        os.dup2(log.fileno(), _STDERR)  # so a crash is in the log too
 
     def announce(outcome: Outcome) -> None:
-        os.set_blocking(word, True)
-        os.write(word, encode(outcome))
-        os.close(word)  # once: whoever waits reads to the end
+        os.set_blocking(WORD, True)
+        os.write(WORD, encode(outcome))
+        os.close(WORD)  # once: whoever waits reads to the end
 
     def show(moment: Progress) -> None:
         with suppress(BlockingIOError, BrokenPipeError):  # whoever waits is stopped, or gone: the word will tell
-            os.write(word, encode(moment))
+            os.write(WORD, encode(moment))
 
-    os.set_blocking(word, False)
+    os.set_blocking(WORD, False)
     return run(settings, announce, show)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,17 +3,16 @@ how far it is. End of file without the word is a crash.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import final
 
 import msgspec
+from msgspec import Struct
 
 from mkfs.service.progress import Progress
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """`exit_code` 0: the directory is readable, and `lines` are notices. Otherwise `lines` are the error's, one to three."""
 
     exit_code: int

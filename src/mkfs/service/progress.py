@@ -1,13 +1,13 @@
 """How far long work has come, for a person who waits. Plain values: they travel from a daemon over its pipe."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import final
+
+from msgspec import Struct
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """A moment of the work. Bytes count once they are received or hashed; a layer once it is done."""
 
     done_bytes: int
@@ -17,8 +17,7 @@ class Progress:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Showing:
+class Showing(Struct, frozen=True):
     """`show` is called every `period_seconds`, and at the end."""
 
     show: Callable[[Progress], None]

@@ -4,9 +4,10 @@ Work is linear in the components of all paths. No step recurses: a path may be 2
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, TypeAlias
+
+from msgspec import Struct, field
 
 from mkfs.archive.entry import Entry
 from mkfs.archive.names import show_name
@@ -26,8 +27,7 @@ _SECONDS_LIMIT: Final = 2**33  # the year 2242: nanoseconds stay within 64 bits
 Names: TypeAlias = tuple[bytes, ...]
 
 
-@dataclass(slots=True)
-class Leaf:
+class Leaf(Struct):
     """A file. `claim` says whose it is: an index into the plan's layers, or `CONFIG`."""
 
     claim: int
@@ -39,8 +39,7 @@ class Leaf:
     mtime_ns: int | None = None
 
 
-@dataclass(slots=True)
-class Link:
+class Link(Struct):
     """A symbolic link, its target as the archive has it."""
 
     claim: int
@@ -48,16 +47,14 @@ class Link:
     mtime_ns: int | None = None
 
 
-@dataclass(slots=True)
-class Oddity:
+class Oddity(Struct):
     """A device or a pipe: nothing that a finished tree has."""
 
     claim: int
     entry: Entry
 
 
-@dataclass(slots=True)
-class Branch:
+class Branch(Struct):
     """A directory."""
 
     claim: int  # who came first

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import final
 
+from msgspec import Struct
+
 
 @final
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(Struct, frozen=True):
     """`length` bytes of a file, from `file_offset` on, are the layer's bytes from `layer_offset` on (uncompressed)."""
 
     file_offset: int
@@ -45,8 +46,7 @@ class Directory:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Symlink:
+class Symlink(Struct, frozen=True):
     """A symbolic link. Whoever follows `target`, which is relative, from the link's directory on never leaves the tree."""
 
     number: int

@@ -3,8 +3,9 @@ what `Ownership` says.
 """
 
 import stat
-from dataclasses import dataclass
 from typing import Final, final
+
+from msgspec import Struct
 
 from mkfs.units import KIB
 
@@ -19,8 +20,7 @@ _READ_EXECUTE: Final = 0o555  # what is left of any mode in a file system that i
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(Struct, frozen=True):
     """One node for `stat`: `mode` holds the type bits too, `inode` is the mount's own number (see `forest`)."""
 
     inode: int
@@ -40,8 +40,7 @@ class Attributes:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Ownership:
+class Ownership(Struct, frozen=True):
     """Whose the files are and who may read them. `shared` is for mounts that admit other users (`allow_other`).
 
     A mode is what the artifact says without its write bits; widened to read (directories: read and search) for all when `shared`;

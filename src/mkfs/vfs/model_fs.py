@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, final
 
+from msgspec import Struct
+
 from mkfs.content.reads import Buffer
 from mkfs.errors import FileSystemError
 from mkfs.tree.nodes import Directory, File, Node, Symlink
@@ -25,8 +27,7 @@ _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """For `statfs`: what the whole mount holds. Nothing is free."""
 
     fragment_bytes: int

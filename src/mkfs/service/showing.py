@@ -1,0 +1,83 @@
+"""An artifact shown at a directory, until it is unmounted or told to stop. Imported while the registry is asked: see
+`service.mounted`.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from mkfs.content.artifact import Artifact
+from mkfs.content.layer import Layer
+from mkfs.fuse.session import MountOptions, Session, mount
+from mkfs.registry.repository import Repository
+from mkfs.service.opening import Means
+from mkfs.service.pipe import Outcome
+from mkfs.service.settings import MountSettings
+from mkfs.vfs.attributes import Ownership
+from mkfs.vfs.forest import Forest, Planted
+from mkfs.vfs.model_fs import ModelFS
+
+log = logging.getLogger(__name__)
+
+DEFERRED_NOTICE: Final = "--verify deferred: reads may be answered before they are proven; the log says so if one was wrong"
+
+
+async def show_artifact(artifact: Artifact, means: Means, settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
+    """Mounts `artifact`, serves it, unmounts it. `announce` is told when the directory is readable. Raises what mounting raises."""
+    description = artifact.description
+    name = str(description.reference.pinned(description.digest))
+    forest = Forest()
+    planted = forest.plant(artifact.tree, artifact.layers, description.digest)
+    ownership = Ownership(settings.uid, settings.gid, settings.umask, settings.allow_other)
+    session = mount(
+        ModelFS(forest, ownership),
+        MountOptions(Path(settings.mountpoint), name, settings.allow_other, settings.read_timeout_seconds, settings.xattr),
+    )
+    for layer in artifact.layers:
+        layer.watch(partial(_forget, session, planted, layer))
+    try:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with trio.open_nursery() as nursery:
+
+                async def stop_when_told() -> None:
+                    async for number in signals:
+                        log.info("%s: unmounting %s", signal.Signals(number).name, settings.mountpoint)
+                        session.stop()
+
+                async def serve(task_status: trio.TaskStatus[Session]) -> None:
+                    await session.serve(task_status=task_status)
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(stop_when_told)
+                await nursery.start(serve)
+                if settings.fill:
+                    from mkfs.service.background import fill
+
+                    nursery.start_soon(fill, artifact.layers)
+                if settings.scrub_bytes_per_second is not None:
+                    from mkfs.service.scrubbing import scrub_slowly
+
+                    nursery.start_soon(scrub_slowly, means.engine.cache, settings.scrub_bytes_per_second)
+                if settings.tag_ttl_seconds and isinstance(means.repository, Repository) and means.reference.tag is not None:
+                    meant = description.index or description.digest
+                    nursery.start_soon(means.repository.watch_tag, means.reference, meant, settings.tag_ttl_seconds)
+                log.info("mounted %s at %s, pid %d", name, settings.mountpoint, os.getpid())
+                notices = (*artifact.notices, DEFERRED_NOTICE) if settings.source.deferred else artifact.notices
+                try:
+                    announce(Outcome(0, (f"{name} mounted at {settings.mountpoint}", *notices)))
+                except BrokenPipeError:  # whoever asked for it was killed while waiting
+                    log.info("nobody waits for this mount any more: unmounting %s", settings.mountpoint)
+                    session.stop()
+    finally:
+        session.close(unmount=session.clean)
+    log.info("unmounted %s", settings.mountpoint)
+
+
+async def _forget(session: Session, planted: Planted, layer: Layer) -> None:
+    await session.forget(planted.files_of(layer))
