@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from mkfs.cache.store import Cache
+from mkfs.oci.digest import Digest
+from mkfs.proof.chunk_index import ChunkIndex
 from tests.cache.material import MIXED, Material, flip, names, raw
 
 PLAIN = Material(MIXED.content, None)  # the same layer, shown as one raw file
@@ -97,6 +99,20 @@ def test_an_index_with_a_table_is_worth_more_than_one_without(cache: Cache) -> N
     assert is_kept(cache, MIXED)
     cache.keep_index(PLAIN.index)
     assert is_kept(cache, MIXED)
+
+
+def test_an_index_with_the_digest_of_the_content_is_worth_more_than_one_without(cache: Cache) -> None:
+    unknown, known = (
+        ChunkIndex(
+            Digest.of(b"stored"), MIXED.grid, MIXED.index.digests, MIXED.table, compression="gzip", stored_bytes=6, diff_id=diff_id
+        )
+        for diff_id in (None, MIXED.digest)
+    )
+    for index, kept in ((unknown, None), (known, MIXED.digest), (unknown, MIXED.digest)):
+        cache.keep_index(index)
+        found = cache.index(index.layer)
+        assert found is not None
+        assert found.diff_id == kept
 
 
 def test_an_index_that_is_kept_is_not_written_again(cache: Cache, root: Path) -> None:

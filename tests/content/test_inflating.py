@@ -54,9 +54,9 @@ async def test_one_pass_brings_content_table_index_and_digest(tmp_path: Path, la
     reader = layer.blob.reader()
     async with engine_at(tmp_path / "cache") as engine:
         fetch = fetch_of(engine, reader, layer)
-        stored, diff_id = await fetch.run()
+        stored = await fetch.run()
         check(stored, layer)
-        assert diff_id == Digest.of(TAR)
+        assert stored.index.diff_id == Digest.of(TAR)
         assert stored.index.table is not None
         assert [entry.path for entry in stored.index.table] == [b"small", b"large", b"middle", b"last"]
         assert (stored.index.layer, stored.index.compression) == (layer.blob.digest, layer.compression)
@@ -73,7 +73,7 @@ async def test_one_pass_brings_content_table_index_and_digest(tmp_path: Path, la
 async def test_one_file_is_kept_as_a_layer_of_one_file(tmp_path: Path, size_bytes: int) -> None:
     layer = packed(seeded(5, size_bytes), "zstd")
     async with engine_at(tmp_path / "cache") as engine:
-        stored, _ = await fetch_of(engine, layer.blob.reader(), layer, tar=False).run()
+        stored = await fetch_of(engine, layer.blob.reader(), layer, tar=False).run()
         check(stored, layer)
         assert stored.index.grid == grid_of(None, size_bytes)
 
@@ -83,7 +83,7 @@ async def test_an_empty_file_as_kit_stores_it_needs_no_request(tmp_path: Path) -
     assert layer.blob.content == b""
     reader = layer.blob.reader()
     async with engine_at(tmp_path / "cache") as engine:
-        check((await fetch_of(engine, reader, layer, tar=False).run())[0], layer)
+        check(await fetch_of(engine, reader, layer, tar=False).run(), layer)
     assert reader.requests() == ()
 
 
@@ -95,7 +95,7 @@ async def test_laps_come_from_two_streams_and_broken_ones_go_on_from_the_last_go
     reader.faults.install(Fault(Match(offset=9 * MIB), Reset(2 * MIB), times=1))
     reader.faults.install(Fault(Match(offset=35 * MIB), Status(503), times=3))
     async with engine_at(tmp_path / "cache") as engine:
-        check((await fetch_of(engine, reader, TWO_LAPS, tar=False).run())[0], TWO_LAPS)
+        check(await fetch_of(engine, reader, TWO_LAPS, tar=False).run(), TWO_LAPS)
         assert engine.buffers.lent == 0
     assert reader.bytes_sent() == len(TWO_LAPS.blob.content) + 4  # four: the size, from the end
 
@@ -104,7 +104,7 @@ async def test_a_server_that_ignores_ranges_is_read_as_one_stream(tmp_path: Path
     reader = TWO_LAPS.blob.reader()
     reader.faults.install(Fault(Match(), IgnoreRange()))
     async with engine_at(tmp_path / "cache") as engine:
-        check((await fetch_of(engine, reader, TWO_LAPS, tar=False).run())[0], TWO_LAPS)
+        check(await fetch_of(engine, reader, TWO_LAPS, tar=False).run(), TWO_LAPS)
         assert engine.buffers.lent == 0
     assert leftovers(tmp_path / "cache") == []
 
@@ -124,7 +124,7 @@ async def test_bytes_that_come_anew_are_decompressed_anew(tmp_path: Path) -> Non
 
     async with engine_at(tmp_path / "cache") as engine:
         fetch = fetch_of(engine, Waiting(), TWO_LAPS, tar=False)
-        check((await fetch.run())[0], TWO_LAPS)
+        check(await fetch.run(), TWO_LAPS)
     assert reader.bytes_sent() > len(TWO_LAPS.blob.content) + 8 * MIB
     assert leftovers(tmp_path / "cache") == []
 
@@ -185,7 +185,7 @@ async def test_more_content_than_the_artifact_says_is_refused(tmp_path: Path) ->
     async with engine_at(tmp_path / "cache") as engine:
         with pytest.raises(BadArchive, match=r"decompresses to more than 2\.0 MiB"):
             await fetch_of(engine, layer.blob.reader(), layer, tar=False, size_bytes=2 * MIB).run()
-        check((await fetch_of(engine, layer.blob.reader(), layer, tar=False, size_bytes=64 * MIB).run())[0], layer)
+        check(await fetch_of(engine, layer.blob.reader(), layer, tar=False, size_bytes=64 * MIB).run(), layer)
 
 
 async def test_a_bomb_ends_at_the_limit_and_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

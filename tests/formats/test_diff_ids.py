@@ -28,6 +28,19 @@ def test_one_line_names_the_first_that_differs_and_counts_the_others() -> None:
     assert "\n" not in line
 
 
+def test_digests_of_another_kind_are_not_compared() -> None:
+    assert differing([planned("x", A)], [Digest("sha512", "0" * 128)]) == ()
+
+
+def test_kit_writes_wrong_ones_into_every_modelpack() -> None:
+    packs = [name for name in golden.names("kit-1.11-", "-modelpack") if "-bare-" not in name]  # that one has no layers
+    assert len(packs) == 7
+    for name in packs:
+        layers = plan_golden(name).layers
+        (line,) = differing(layers, [layer.descriptor.digest for layer in layers])  # none of them is compressed
+        assert line.startswith(f"diff_ids are wrong, for {len(layers)} of {len(layers)} layers that were compared: model ")
+
+
 def test_kit_writes_right_ones_into_its_own_kits() -> None:
     compared = 0
     for name in (*golden.names("kit-", "-tar"), *golden.names("kit-", "-gzip")):

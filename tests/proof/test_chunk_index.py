@@ -18,6 +18,7 @@ from mkfs.proof.grid import CHUNK_BYTES, Grid, Segment, grid_of
 from mkfs.proof.proven import Proven, prove
 from mkfs.ranges import ByteRange
 
+_HEAD_BYTES = len(b"mkfs own chunk index 1\n") + 32
 CONTENT = bytes(range(256)) * (CHUNK_BYTES // 256) * 2 + b"tail"
 TABLE = (Entry(b"dir", EntryKind.DIRECTORY, 0o755, 0, 512), Entry(b"dir/f", EntryKind.FILE, 0o4755, 100, 1024, 7, b""))
 
@@ -68,9 +69,11 @@ def test_an_index_reads_back_as_it_was_written(table: tuple[Entry, ...] | None) 
     assert (back.layer, back.grid, back.digests, back.table) == (index.layer, index.grid, index.digests, index.table)
 
 
-def compressed(content: bytes = CONTENT, table: tuple[Entry, ...] | None = None) -> ChunkIndex:
+def compressed(content: bytes = CONTENT, table: tuple[Entry, ...] | None = None, diff_id: Digest | None = None) -> ChunkIndex:
     index, blob = index_of(content, table), zlib.compress(content)
-    return ChunkIndex(Digest.of(blob), index.grid, index.digests, table, compression="gzip", stored_bytes=len(blob))
+    return ChunkIndex(
+        Digest.of(blob), index.grid, index.digests, table, compression="gzip", stored_bytes=len(blob), diff_id=diff_id
+    )
 
 
 def test_an_index_of_a_compressed_layer_has_the_blobs_digest_and_size_and_the_contents_chunks() -> None:
@@ -80,6 +83,32 @@ def test_an_index_of_a_compressed_layer_has_the_blobs_digest_and_size_and_the_co
     assert (back.grid, back.digests, back.table) == (index.grid, index.digests, TABLE)
     assert back.stored_bytes < back.grid.size_bytes == len(CONTENT)
     back.check(0, CONTENT[:CHUNK_BYTES])
+
+
+def test_the_digest_of_the_content_is_kept_where_it_is_known() -> None:
+    known, unknown = compressed(diff_id=Digest.of(CONTENT)), compressed()
+    assert ChunkIndex.decode(known.encode()).diff_id == Digest.of(CONTENT)
+    assert ChunkIndex.decode(unknown.encode()).diff_id is None
+    assert ChunkIndex.decode(index_of().encode()).diff_id == Digest.of(CONTENT)
+
+
+def test_an_index_from_before_the_digest_of_the_content_was_kept_reads_as_ever() -> None:
+    fields = msgspec.msgpack.decode(compressed().encode()[_HEAD_BYTES:])
+    assert list(fields) == [
+        *("layer", "size_bytes", "chunk_bytes", "segments", "digests", "table"),
+        *("compression", "stored_bytes"),
+    ]
+
+
+def test_an_index_that_contradicts_its_layers_digest_is_refused() -> None:
+    index = index_of()
+    assert ChunkIndex(index.layer, index.grid, index.digests, None, diff_id=index.layer).diff_id == index.layer
+    with pytest.raises(IntegrityError, match="wrong digest of the content"):
+        ChunkIndex(index.layer, index.grid, index.digests, None, diff_id=Digest.of(b"other"))
+    body = msgspec.msgpack.decode(compressed(diff_id=index.layer).encode()[_HEAD_BYTES:])
+    sealed = _sealed(msgspec.msgpack.encode({**body, "diff_id": "sha256:short"})).replace(b"index 1", b"index 2", 1)
+    with pytest.raises(IntegrityError):
+        ChunkIndex.decode(sealed)
 
 
 def test_an_index_of_a_layer_that_is_not_compressed_is_stored_in_the_very_bytes_of_version_1() -> None:
@@ -134,7 +163,7 @@ def test_a_sealed_body_that_is_no_index_is_refused(body: bytes) -> None:
 
 
 def test_an_index_of_other_chunks_is_refused() -> None:
-    body = msgspec.msgpack.decode(index_of(b"x").encode()[len(b"mkfs own chunk index 1\n") + 32 :])
+    body = msgspec.msgpack.decode(index_of(b"x").encode()[_HEAD_BYTES:])
     assert ChunkIndex.decode(_sealed(msgspec.msgpack.encode(body))).layer == Digest.of(b"x")
     with pytest.raises(IntegrityError, match="other chunks"):
         ChunkIndex.decode(_sealed(msgspec.msgpack.encode({**body, "chunk_bytes": CHUNK_BYTES // 2})))

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from mkfs.ranges import ByteRange
 from mkfs.testing.faults import Fault, Match, Withhold
 from mkfs.testing.kits import Directory, Kit, KitBuilder
 from mkfs.testing.registry import MemoryRegistry
@@ -136,3 +137,17 @@ def test_a_person_at_a_terminal_sees_a_bar(registry: MemoryRegistry, server: Reg
         assert b"mounted at" in drained(master)
         assert shell.run("umount", shell.home / "mnt").exit_code == 0
     os.close(master)
+
+
+def test_inspect_does_not_take_a_file_for_the_archive_in_it(registry: MemoryRegistry, server: RegistryServer, shell: Shell) -> None:
+    kit = kit_of("gzip")
+    layer = kit.layers[0]
+    file = KitBuilder("file").model("archive.tgz", layer.body.read(ByteRange(0, layer.body.size_bytes)), raw=True).build()
+    assert layer.digest in {each.digest for each in file.layers}
+    registry.push("team/file", "1", file.manifest, file.blobs)
+    assert shell.run("warmup", f"{server.host}/team/file:1").exit_code == 0
+    ran = shell.run("inspect", pushed(registry, server, kit), "--format", "json")
+    document = json.loads(ran.stdout)
+    assert document["warnings"] == []
+    (row,) = [row for row in document["layers"] if row["digest"] == str(layer.digest)]
+    assert row["proof"] != "published"

@@ -100,7 +100,23 @@ def test_what_an_artifact_says_of_its_uncompressed_layers_is_compared(
     config = kit.config.replace(kit.layers[1].diff_id.hex.encode(), bytes(b"0" * 64))
     wrong = kit.manifest.replace(str(Digest.of(kit.config)).encode(), str(Digest.of(config)).encode())
     registry.push("team/llama", "wrong", wrong, {**kit.blobs, Digest.of(config): config})
-    assert "warning" not in shell.run("verify", f"{server.host}/team/llama:right").stderr
-    ran = shell.run("verify", f"{server.host}/team/llama:wrong")
-    assert ran.exit_code == 0
-    assert "warning: diff_ids are wrong, for 1 of 2 layers that were compared: docs README.md is sha256:" in ran.stderr
+    wrong_one, right_one = f"{server.host}/team/llama:wrong", f"{server.host}/team/llama:right"
+    told = "warning: diff_ids are wrong, for 1 of 2 layers that were compared: docs README.md is sha256:"
+    assert "warning" not in shell.run("inspect", wrong_one).stderr  # nobody has decompressed it yet
+    assert "warning" not in shell.run("verify", right_one).stderr
+    for command in ("inspect", "verify"):
+        ran = shell.run(command, wrong_one)
+        assert (ran.exit_code, told in ran.stderr) == (0, True), ran
+    assert "warning" not in shell.run("inspect", right_one).stderr
+    shell.run("cache", "clear")
+    assert "warning" not in shell.run("inspect", wrong_one).stderr
+
+
+def test_and_so_is_what_a_modelpack_of_kit_says_of_them(golden_host: str, shell: Shell) -> None:
+    reference = f"{golden_host}/golden/kits:kit-1.11-full-modelpack"
+    for command in ("inspect", "verify"):
+        ran = shell.run(command, reference)
+        assert ran.exit_code == 0
+        assert ran.stderr.count("warning: diff_ids are wrong, for 8 of 8 layers that were compared: ") == 1
+    document = json.loads(shell.run("inspect", reference, "--format", "json").stdout)
+    assert [each for each in document["warnings"] if "diff_ids" in each]

@@ -1,8 +1,8 @@
 """Own chunk indexes by layer: what was proven once is known for good, even when the layer's bytes had to go.
 
 An index is believed because we wrote it, and it carries its own sha256. Where two could be kept (another kit may have shown the
-same layer as one raw file), the one with a table is worth more; of two that take the blob in different ways (as it is stored,
-decompressed) the later one counts. Keeping one is a favour, no duty.
+same layer as one raw file), the one with a table is worth more, and the one with the digest of the content than one without; of
+two that take the blob in different ways (as it is stored, decompressed) the later one counts. Keeping one is a favour, no duty.
 """
 
 import logging
@@ -57,8 +57,7 @@ def find_index(shared: Shared, digest: Digest, report: Report | None = None) -> 
 def keep_index(shared: Shared, index: ChunkIndex) -> None:
     """Keeps `index`, made from bytes that were proven, unless one as good is there. Blocks; what fails is logged."""
     kept = find_index(shared, index.layer)
-    same = kept is not None and kept.compression == index.compression
-    if kept is not None and same and (kept.table is not None or index.table is None):
+    if kept is not None and kept.compression == index.compression and _worth(kept) >= _worth(index):
         return
     layout, content = shared.layout, index.encode()
     try:
@@ -68,6 +67,10 @@ def keep_index(shared: Shared, index: ChunkIndex) -> None:
         logger.info("the chunk index of layer %s is not kept: %s", index.layer, error)
     except OSError as error:
         logger.warning("cannot keep the chunk index of layer %s in the cache: %s", index.layer, error)
+
+
+def _worth(index: ChunkIndex) -> tuple[bool, bool]:
+    return index.table is not None, index.diff_id is not None
 
 
 def remove_index(shared: Shared, digest: Digest) -> None:

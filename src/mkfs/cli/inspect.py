@@ -14,12 +14,13 @@ from mkfs.cli.options import offline_option, source_options, which_options
 from mkfs.cli.text import printable
 from mkfs.content.describing import Description, describe
 from mkfs.errors import BadDocument
+from mkfs.formats.diff_ids import differing
 from mkfs.formats.lint import lint
 from mkfs.formats.plan import PlannedLayer, RawLayer
 from mkfs.formats.properties import PROPERTIES, Answer
 from mkfs.oci.digest import Digest
 from mkfs.proof.policy import Trust
-from mkfs.service.opening import Means, opening
+from mkfs.service.opening import opening
 from mkfs.service.settings import SourceSettings
 from mkfs.units import format_size
 
@@ -41,6 +42,16 @@ class LayerRow:
     proof: str
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is told: the artifact, a row for each layer, and what looks wrong, as far as it can be seen without fetching a layer."""
+
+    description: Description
+    rows: tuple[LayerRow, ...]
+    doubts: tuple[str, ...]
+
+
 @click.command("inspect")
 @source_options
 @offline_option
@@ -54,45 +65,52 @@ class LayerRow:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(*, linting: bool, form: str, source: SourceSettings) -> None:
     """Show digest, format, properties and layers of the artifact REF. Fetches its manifest and config only."""
-    description, rows = trio.run(_describe, source)
-    for notice in description.notices:
+    account = trio.run(_describe, source)
+    for notice in account.description.notices:
         click.echo(printable(notice), err=True)
-    findings = lint(description.documents) if linting else []
+    findings = lint(account.description.documents) if linting else []
     if form == "json":
-        click.echo(json.dumps(_document(description, rows) | ({"findings": findings} if linting else {}), indent=2))
+        click.echo(json.dumps(_document(account) | ({"findings": findings} if linting else {}), indent=2))
     else:
-        _print(description, rows)
+        _print(account)
         for finding in findings:
             click.echo(f"lint: {printable(finding)}")
     if findings:
         raise SystemExit(BadDocument.exit_code)
 
 
-async def _describe(settings: SourceSettings) -> tuple[Description, list[LayerRow]]:
+async def _describe(settings: SourceSettings) -> Account:
     async with opening(settings) as means:
         description = await describe(means.engine, means.repository, means.reference, means.terms)
-        return description, [await _row(means, description, planned) for planned in description.plan.layers]
+        layers = description.plan.layers
+        proofs = [await means.engine.on_disk(_own_proof, means.engine.cache, planned) for planned in layers]
+    rows = tuple(_row(description, planned, proof) for planned, (proof, _) in zip(layers, proofs, strict=True))
+    return Account(description, rows, (*description.plan.doubts, *differing(layers, [diff_id for _, diff_id in proofs])))
 
 
-async def _row(means: Means, description: Description, planned: PlannedLayer) -> LayerRow:
+def _row(description: Description, planned: PlannedLayer, own_proof: str) -> LayerRow:
     blob = planned.descriptor
     path = planned.reading.path.decode("utf-8", "surrogateescape") if isinstance(planned.reading, RawLayer) else ""
-    proof = await means.engine.on_disk(_own_proof, means.engine.cache, blob.digest) or description.judged(planned).words(
-        blob.digest
-    )
+    proof = own_proof or description.judged(planned).words(blob.digest)
     return LayerRow(planned.element, planned.name, path, blob.media_type, str(blob.digest), blob.size_bytes, proof)
 
 
-def _own_proof(cache: Cache, digest: Digest) -> str:
-    """What this node has proven of a layer itself; "" for nothing."""
-    stored = cache.layer(digest)
-    if stored is not None:
+def _own_proof(cache: Cache, planned: PlannedLayer) -> tuple[str, Digest | None]:
+    """What this node has proven of a layer itself, "" for nothing; and the digest of its content, if that is known. Blocks."""
+    digest, compression = planned.descriptor.digest, planned.reading.compression
+    proof, index = "", None
+    if (stored := cache.layer(digest)) is not None:
         stored.close()
-        return PUBLISHED
-    return Trust.OWN.value if cache.index(digest) is not None else ""
+        proof, index = PUBLISHED, stored.index
+    elif (index := cache.index(digest)) is not None:
+        proof = Trust.OWN.value
+    if index is not None and index.compression == compression:  # else it is of the same bytes as another artifact takes them
+        return proof, index.diff_id
+    return "", None if compression else digest
 
 
-def _document(description: Description, rows: list[LayerRow]) -> dict[str, object]:
+def _document(account: Account) -> dict[str, object]:
+    description, rows = account.description, account.rows
     return {
         "schema_version": SCHEMA_VERSION,
         "reference": str(description.reference),
@@ -114,7 +132,7 @@ def _document(description: Description, rows: list[LayerRow]) -> dict[str, objec
             {"reference": str(parent), "covered_by_digest": parent not in description.plan.uncovered_parents}
             for parent in description.plan.parents
         ],
-        "warnings": [*description.plan.warnings, *description.plan.doubts],
+        "warnings": [*description.plan.warnings, *account.doubts],
         "signed_by": list(description.verdict.signed_by),
         "refused": [asdict(refusal) for refusal in description.verdict.refused],
         "size_bytes": sum(row.size_bytes for row in rows),
@@ -131,7 +149,8 @@ def _time(seconds: int | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def _print(description: Description, rows: list[LayerRow]) -> None:
+def _print(account: Account) -> None:
+    description, rows = account.description, account.rows
     total = format_size(sum(row.size_bytes for row in rows))
     pairs = [
         ("reference", str(description.reference)),
@@ -155,5 +174,5 @@ def _print(description: Description, rows: list[LayerRow]) -> None:
         click.echo(f"  {format_size(row.size_bytes):>10}  {row.proof:<9}  {row.digest}  {printable(what)}")
     for refusal in description.verdict.refused:
         click.echo(f"not believed: {printable(refusal.what)}: {printable(refusal.reason)}", err=True)
-    for doubt in description.plan.doubts:
+    for doubt in account.doubts:
         click.echo(f"warning: {printable(doubt)}", err=True)

@@ -98,21 +98,19 @@ class Inflation:
                 self.staging.append(span.file, block[span.range.start - start : span.range.stop - start])
         self._filled_bytes = 0
 
-    def finish(self) -> tuple[StoredLayer, Digest]:
-        """The layer, published, and the digest of its content, now that its stored bytes are proven.
-
-        Raises `BadArchive`, `CacheUnusable`.
-        """
+    def finish(self) -> StoredLayer:
+        """The layer, published, now that its stored bytes are proven. Raises `BadArchive`, `CacheUnusable`."""
         if self.refusal is not None:
             raise self.refusal
         try:
             self._decompressor.finish()
             self._end_block()
-            index = self._index.finish(self._compression, self._blob.size_bytes)
+            diff_id = Digest("sha256", self._hash.hexdigest())
+            index = self._index.finish(self._compression, self._blob.size_bytes, diff_id)
         except BadArchive as error:
             self._refuse(error)
             raise
-        return self.staging.publish(index), Digest("sha256", self._hash.hexdigest())
+        return self.staging.publish(index)
 
     def _refuse(self, error: BadArchive) -> None:
         self.refusal = error
@@ -156,8 +154,8 @@ class InflatingFetch:
             taker=self,
         )
 
-    async def run(self) -> tuple[StoredLayer, Digest]:
-        """The layer, published, and the digest of its content.
+    async def run(self) -> StoredLayer:
+        """The layer, published.
 
         Raises `Mismatch` when the bytes are wrong, `BadArchive` when they are right and not what they are said to be,
         `CacheUnusable` where there is no room, `Unreachable` when nothing came for too long, `NotFound`, `NotAuthorised`. Nothing

@@ -191,8 +191,9 @@ class Layer:
 
     @property
     def diff_id(self) -> Digest | None:
-        """The digest of its content, if this process has seen all of it: of a compressed layer when it was streamed or verified."""
-        return self._diff_id if self._compression else self.blob.digest
+        """The digest of its content, if somebody has taken it: of a compressed layer whoever streamed it, or `verify`."""
+        index = self._standing.index
+        return self._diff_id or (None if index is None else index.diff_id) if self._compression else self.blob.digest
 
     @property
     def published(self) -> bool:
@@ -407,8 +408,7 @@ class Layer:
 
     async def _fetched(self, *, must_keep: bool) -> StoredLayer | ChunkIndex:
         if self._compression:
-            stored, self._diff_id = await self._prover.inflate(self.content_bytes or 0)
-            return stored
+            return await self._prover.inflate(self.content_bytes or 0)
         return await self._prover.prove(self._grid(), must_keep=must_keep or self._taker.whole_only)
 
     def _grid(self) -> Grid:

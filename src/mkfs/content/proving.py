@@ -26,7 +26,6 @@ from mkfs.content.whole import WholeFetch
 from mkfs.errors import BadArchive, CacheUnusable, Mismatch
 from mkfs.formats.plan import Compression
 from mkfs.oci.descriptor import Descriptor
-from mkfs.oci.digest import Digest
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import Grid
 from mkfs.ranges import ByteRange
@@ -93,8 +92,8 @@ class Prover:
         """
         return await self._prove(partial(self._fetch_or_go_on, grid, must_keep=must_keep))
 
-    async def inflate(self, expected_bytes: int) -> tuple[StoredLayer, Digest]:
-        """A compressed layer, published, and the digest of its content. `expected_bytes`: of that, where an earlier proof says so.
+    async def inflate(self, expected_bytes: int) -> StoredLayer:
+        """A compressed layer, published. `expected_bytes`: of its content, where an earlier proof says so.
 
         Raises as `prove`; `CacheUnusable` wherever there is no room.
         """
@@ -156,7 +155,7 @@ class Prover:
         await engine.on_disk(engine.cache.keep_index, index)
         return index
 
-    async def _inflate(self, expected_bytes: int, *, fresh: bool) -> tuple[StoredLayer, Digest] | WholeFetch:
+    async def _inflate(self, expected_bytes: int, *, fresh: bool) -> StoredLayer | WholeFetch:
         """One fetch of a compressed layer; the fetch itself, as evidence, when its bytes were wrong."""
         from mkfs.content.inflating import InflatingFetch  # brings libzstd along, which few mounts need
 

@@ -12,8 +12,15 @@ from mkfs.oci.digest import Digest
 
 
 def differing(layers: Sequence[PlannedLayer], seen: Sequence[Digest | None]) -> tuple[str, ...]:
-    """One line for a person where a diff_id is not the digest of the content, which `seen` has for each layer (None: not seen)."""
-    said = [(layer, digest) for layer, digest in zip(layers, seen, strict=True) if layer.diff_id is not None and digest is not None]
+    """One line for a person where a diff_id is not the digest of the content, which `seen` has for each layer (None: not seen).
+
+    Digests of two algorithms cannot be compared.
+    """
+    said = [
+        (layer, digest)
+        for layer, digest in zip(layers, seen, strict=True)
+        if layer.diff_id is not None and digest is not None and layer.diff_id.algorithm == digest.algorithm
+    ]
     wrong = [(layer, digest) for layer, digest in said if layer.diff_id != digest]
     if not wrong:
         return ()

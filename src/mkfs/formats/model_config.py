@@ -14,8 +14,6 @@ from typing import Final, TypeAlias, cast, final
 from mkfs.archive.entry import EntryKind
 from mkfs.archive.tar import TarScanner
 from mkfs.errors import BadArchive, BadDocument
-from mkfs.formats.image_layers import image_compression
-from mkfs.formats.layer_types import layer_type
 from mkfs.formats.plan import Documents, Need
 from mkfs.formats.wording import shown
 from mkfs.oci import media_types
@@ -147,21 +145,12 @@ def _read(document: Json, origin: str) -> ModelConfig:
     return ModelConfig(document, origin, tuple(cast("list[str]", value)))
 
 
-def wrong_diff_ids(config: ModelConfig, documents: Documents) -> tuple[str, ...]:
-    """A doubt where the config's diff_ids cannot be right: another number, or not the digests of layers stored as they are.
-
-    No refusal: a layer's own digest proves its bytes, and kit 1.11 writes wrong ones into every ModelPack.
-    """
-    layers = documents.manifest.layers
+def unusable_diff_ids(config: ModelConfig, documents: Documents) -> tuple[str, ...]:
+    """A doubt where the config's diff_ids cannot be compared with layers: another number of them, or no digests."""
+    count, layers = len(config.diff_ids or ()), len(documents.manifest.layers)
     if config.diff_ids is None:
         return ()
-    if len(config.diff_ids) != len(layers):
-        return (f"{config.origin}: {len(config.diff_ids)} diff_ids for {len(layers)} layers",)
-    plain = [number for number, layer in enumerate(layers) if _is_stored_plain(layer)]
-    wrong = sum(config.diff_ids[number] != str(layers[number].digest) for number in plain)
-    return (f"{config.origin}: {wrong} of {len(layers)} diff_ids are not those of their layers",) if wrong else ()
-
-
-def _is_stored_plain(layer: Descriptor) -> bool:
-    kind = layer_type(layer)
-    return image_compression(layer.media_type) == "" if kind is None else not kind.compression
+    if count != layers:
+        return (f"{config.origin}: {count} diff_ids for {layers} layers",)
+    unreadable = sum(config.diff_id(number) is None for number in range(count))
+    return (f"{config.origin}: {unreadable} of {count} diff_ids are no digests",) if unreadable else ()

@@ -8,7 +8,7 @@ from typing import Final
 
 from mkfs.archive.entry import EntryKind
 from mkfs.formats.image_layers import image_compression
-from mkfs.formats.model_config import find_config, wrong_diff_ids
+from mkfs.formats.model_config import find_config, unusable_diff_ids
 from mkfs.formats.plan import Documents, Need, Plan, PlannedLayer, TarLayer
 from mkfs.formats.properties import of_image_config
 from mkfs.formats.wording import layer_label
@@ -47,7 +47,7 @@ def plan(documents: Documents) -> Plan | Need:
         "container image with a model",
         tuple(layers),
         warnings=tuple(left_out),
-        doubts=wrong_diff_ids(config, documents),
+        doubts=unusable_diff_ids(config, documents),
         overlay=True,
         top=TOP,
         claims=tuple(of_image_config(config.document)),

@@ -21,7 +21,7 @@ from mkfs.formats.annotations import FILE_PATHS, TITLE, FileMetadata, file_metad
 from mkfs.formats.image_layers import image_compression
 from mkfs.formats.kitfile import read_kitfile
 from mkfs.formats.layer_types import LayerType, layer_type
-from mkfs.formats.model_config import ModelConfig, find_config, wrong_diff_ids
+from mkfs.formats.model_config import ModelConfig, find_config, unusable_diff_ids
 from mkfs.formats.modelcar import IMAGE_CONFIGS
 from mkfs.formats.plan import Documents, Need, Plan, PlannedLayer, RawLayer, TarLayer
 from mkfs.formats.properties import of_model_config
@@ -55,7 +55,9 @@ def plan(documents: Documents) -> Plan | Need:
     if text:
         planned = kitops.plan_kitfile(read_kitfile(text.encode("utf-8")), manifest, "CNCF ModelPack")
         claims = (*of_model_config(config.document, config.origin), *planned.claims)
-        return replace(planned, claims=claims, doubts=wrong_diff_ids(config, documents))
+        said = {layer.digest: config.diff_id(number) for number, layer in enumerate(manifest.layers)}
+        layers = tuple(replace(each, diff_id=said[each.descriptor.digest] or each.diff_id) for each in planned.layers)
+        return replace(planned, layers=layers, claims=claims, doubts=unusable_diff_ids(config, documents))
     return _by_layers(documents, config)
 
 
@@ -75,7 +77,7 @@ def _by_layers(documents: Documents, config: ModelConfig) -> Plan:
         format_name=_name(manifest),
         layers=tuple(layers),
         warnings=tuple(unknown),
-        doubts=wrong_diff_ids(config, documents),
+        doubts=unusable_diff_ids(config, documents),
         overlay=_is_snapshot(manifest, layers),
         claims=tuple(of_model_config(config.document, config.origin)),
     )

@@ -9,8 +9,8 @@ decompression gives where it is.
 
 Encoding: one line of magic, the raw sha256 of the body, the body as MessagePack. An index of a layer that is not compressed is
 written as version 1 says, so that ledgers, which name their index by its encoding, and older programs on the same cache go on;
-a compressed one is version 2, which adds how and how large it is stored. Strict: unknown fields, a wrong tiling, a wrong count of
-digests or entries that leave the content are refused.
+a compressed one is version 2, which adds how and how large it is stored, and the digest of the content where it is known. Strict:
+unknown fields, a wrong tiling, a wrong count of digests or entries that leave the content are refused.
 """
 
 import hashlib
@@ -40,10 +40,11 @@ class ChunkIndex:
     layer.
 
     `layer` is the digest of the blob, `stored_bytes` its size, `compression` how it is compressed. Where it is not, `stored_bytes`
-    may be left out: it is the content's size then. Raises `IntegrityError` where these contradict each other.
+    and `diff_id`, the digest of the content, may be left out: they are the blob's then. Of compressed content whose digest nobody
+    has taken, `diff_id` is None. Raises `IntegrityError` where these contradict each other.
     """
 
-    __slots__ = ("compression", "digests", "grid", "layer", "stored_bytes", "table")
+    __slots__ = ("compression", "diff_id", "digests", "grid", "layer", "stored_bytes", "table")
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class ChunkIndex:
         *,
         compression: Compression = "",
         stored_bytes: int | None = None,
+        diff_id: Digest | None = None,
     ) -> None:
         if len(digests) != grid.count * DIGEST_BYTES:
             raise IntegrityError(f"chunk index has a wrong length (got {len(digests)} bytes, expected {grid.count * DIGEST_BYTES})")
@@ -62,9 +64,12 @@ class ChunkIndex:
         if stored_bytes is None or (stored_bytes != grid.size_bytes and not compression) or stored_bytes < 0:
             got = f"got {stored_bytes} bytes stored, {grid.size_bytes} bytes of content, compression {compression!r}"
             raise IntegrityError(f"chunk index has a wrong stored size ({got})")
+        if not compression and diff_id not in (None, layer):
+            raise IntegrityError(f"chunk index has a wrong digest of the content (got {diff_id}, expected {layer})")
         self.layer, self.grid, self.digests, self.table = layer, grid, digests, table
         self.compression: Compression = compression
         self.stored_bytes: int = stored_bytes
+        self.diff_id: Digest | None = diff_id if compression else layer
 
     def digest_of(self, number: int) -> bytes:
         """The raw sha256 of chunk `number`."""
@@ -100,7 +105,12 @@ class ChunkIndex:
         magic = _MAGIC
         if self.compression:
             magic = _MAGIC_COMPRESSED
-            body = _CompressedBody(**msgspec.structs.asdict(body), compression=self.compression, stored_bytes=self.stored_bytes)
+            body = _CompressedBody(
+                **msgspec.structs.asdict(body),
+                compression=self.compression,
+                stored_bytes=self.stored_bytes,
+                diff_id=msgspec.UNSET if self.diff_id is None else str(self.diff_id),
+            )
         encoded = msgspec.msgpack.encode(body)
         return magic + hashlib.sha256(encoded).digest() + encoded
 
@@ -121,7 +131,9 @@ class ChunkIndex:
             raise IntegrityError(f"own chunk index has other chunks (got {body.chunk_bytes} bytes, expected {CHUNK_BYTES})")
         layer = Digest.parse(body.layer)
         if isinstance(body, _CompressedBody):
-            return cls(layer, grid, body.digests, table, compression=body.compression, stored_bytes=body.stored_bytes)
+            diff_id = None if body.diff_id is msgspec.UNSET else Digest.parse(body.diff_id)
+            compression, stored_bytes = body.compression, body.stored_bytes
+            return cls(layer, grid, body.digests, table, compression=compression, stored_bytes=stored_bytes, diff_id=diff_id)
         return cls(layer, grid, body.digests, table)
 
     def __repr__(self) -> str:
@@ -150,6 +162,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
 class _CompressedBody(_Body):
     compression: Literal["gzip", "zstd"]
     stored_bytes: int
+    diff_id: str | msgspec.UnsetType = msgspec.UNSET  # not there: unknown, as to those who wrote indexes before it was kept
 
 
 _FORMS: Final[Mapping[bytes, type[_Body]]] = MappingProxyType({_MAGIC: _Body, _MAGIC_COMPRESSED: _CompressedBody})

@@ -109,8 +109,8 @@ class GrowingIndex:
             self._digests += self._chunk.digest()
             self._chunk, self._chunk_bytes = hashlib.sha256(), 0
 
-    def finish(self, compression: Compression, stored_bytes: int) -> ChunkIndex:
-        """The index, now that all bytes came, of a layer that is stored so."""
+    def finish(self, compression: Compression, stored_bytes: int, diff_id: Digest | None = None) -> ChunkIndex:
+        """The index, now that all bytes came, of a layer that is stored so; `diff_id` is their digest."""
         self._end_chunk()
         if self._scanner is not None:
             self._scanner.finish(self.size_bytes)
@@ -118,4 +118,5 @@ class GrowingIndex:
         segments = (Segment(ByteRange(start, stop), file, at) for (start, file, at), stop in zip(self._starts, stops, strict=False))
         table = None if self._scanner is None else self._scanner.table()
         grid = Grid(self.size_bytes, segments)
-        return ChunkIndex(self._layer, grid, bytes(self._digests), table, compression=compression, stored_bytes=stored_bytes)
+        digests = bytes(self._digests)
+        return ChunkIndex(self._layer, grid, digests, table, compression=compression, stored_bytes=stored_bytes, diff_id=diff_id)

@@ -97,8 +97,9 @@ async def _go_through(settings: SourceSettings, showing: Showing, work: Work, co
         try:
             layers = await go_through(artifact.layers, showing, work, concurrency=concurrency)
             reference = str(means.reference.pinned(artifact.description.digest))
-            warnings = differing(artifact.description.plan.layers, [layer.diff_id for layer in artifact.layers])
-            return Report(reference, layers, trio.current_time() - started, warnings)
+            plan = artifact.description.plan
+            wrong = differing(plan.layers, [layer.diff_id for layer in artifact.layers])
+            return Report(reference, layers, trio.current_time() - started, (*plan.doubts, *wrong))
         finally:
             artifact.close()
 
