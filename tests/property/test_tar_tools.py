@@ -1,7 +1,7 @@
 """The same archives before our scanner, Python's tarfile, GNU tar and bsdtar: what we accept, whoever accepts it reads alike.
 
-Archives come from a seeded generator, sound ones and ones that were tampered with; the tools' view is what stands in each header and
-the bytes of all files in a row.
+Archives come from a seeded generator, sound ones and ones that were tampered with; the tools' view is what stands in each header
+and the bytes of all files in a row.
 """
 
 import codecs

@@ -4,13 +4,12 @@ import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from backports import zstd
-
 from mkfs.formats.plan import Plan, PlannedLayer, TarLayer
 from mkfs.oci.digest import Digest
 from mkfs.tree.build import Tree, build
 from mkfs.tree.nodes import File
 from tests.archive.tarballs import scan
+from tests.support.unpacking import zstandard
 
 
 @dataclass(frozen=True)
@@ -38,4 +37,4 @@ def grown(plan: Plan, blob: Callable[[Digest], bytes]) -> Grown:
 
 def uncompressed(layer: PlannedLayer, data: bytes) -> bytes:
     """The bytes that tables and extents count."""
-    return {"": bytes, "gzip": gzip.decompress, "zstd": zstd.decompress}[layer.reading.compression](data)
+    return {"": bytes, "gzip": gzip.decompress, "zstd": zstandard}[layer.reading.compression](data)
