@@ -89,7 +89,7 @@ def packed(project: Project, compression: str) -> Packed:
     return builder.build()
 
 
-def listed(project: Project) -> dict[str, ExpectedEntry]:
+def held(project: Project) -> dict[str, ExpectedEntry]:
     """What the project itself holds."""
     found: dict[str, ExpectedEntry] = {}
 
@@ -137,7 +137,7 @@ def check_tree(project: Project, compression: str) -> None:
     kit = packed(project, compression)
     made = Artifact(kit.manifest, kit.blobs)
     plan = plan_made(made)
-    expected, ours = listed(project), shown(plan, made)
+    expected, ours = held(project), shown(plan, made)
     theirs = {entry["path"]: entry for entry in unpacked(plan, lambda digest: whole(kit.blobs[digest]))}
     assert ours == theirs
     assert ours.pop("Kitfile")["size"] > 0
@@ -150,7 +150,7 @@ def check_reads(project: Project, compression: str) -> None:
     registry.push(mounts.REFERENCE.repository, mounts.REFERENCE.tag, kit.manifest, kit.blobs)
     expected = {
         entry["path"]: (entry["type"], int(entry["mode"], 8) & mounts.SHOWN, entry.get("sha256", ""))
-        for entry in listed(project).values()
+        for entry in held(project).values()
     }
 
     async def read(root: Path) -> None:
