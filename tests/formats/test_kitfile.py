@@ -31,7 +31,7 @@ def test_the_text_is_the_one_kit_wrote_to_the_byte(name: str) -> None:
 
 def test_fields_stand_in_kits_order_without_digests_and_empty_values() -> None:
     text = kitfile(
-        docs=[{"description": "", "path": ""}],
+        docs=[{"path": ""}],
         model={
             "parameters": {"layer10": 1, "layer2": None},
             "path": "m",
@@ -48,6 +48,11 @@ def test_fields_stand_in_kits_order_without_digests_and_empty_values() -> None:
         "model:\n  name: llama\n  path: m\n  parameters:\n    layer2: null\n    layer10: 1\n"
         'docs:\n  - path: ""\n'
     )
+
+
+def test_a_description_that_kit_before_1_0_wrote_of_documents_stands_there_even_empty() -> None:
+    text = kitfile(docs=[{"path": "a", "description": ""}, {"path": "b"}], code=[{"path": "c", "description": ""}]).text()
+    assert text == b'manifestVersion: 1.0.0\ncode:\n  - path: c\ndocs:\n  - path: a\n    description: ""\n  - path: b\n'
 
 
 def test_an_empty_model_is_still_a_model_and_authors_stand_on_one_line() -> None:

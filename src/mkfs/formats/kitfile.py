@@ -30,6 +30,7 @@ Json: TypeAlias = Mapping[str, object]
 class _Leaf(Enum):
     TEXT = auto()  # a string, left out of the text when empty
     ALWAYS = auto()  # a string that stands even when empty
+    SAID = auto()  # a string that stands where the config has it, even empty: kit before 1.0 wrote it so, there and here
     HIDDEN = auto()  # a string for machines, never in the text
     TEXTS = auto()  # strings on one line
     ANYTHING = auto()  # the packer's own
@@ -62,7 +63,7 @@ _DATASETS: Final = _Record(
     _texts("name", "path", "remotePath", "remoteHash", "description", "license") | {"parameters": _Leaf.ANYTHING} | _LAYER,
     many=True,
 )
-_DOCS: Final = _Record({"path": _Leaf.ALWAYS, "description": _Leaf.TEXT} | _LAYER, many=True)
+_DOCS: Final = _Record({"path": _Leaf.ALWAYS, "description": _Leaf.SAID} | _LAYER, many=True)
 _NAMED: Final = _Record(_texts("name", "path", "description") | _LAYER, many=True)
 _KITFILE: Final = _Record(
     {
@@ -161,7 +162,8 @@ def _field(value: object, kind: _Leaf | _Record, at: str) -> object:
             text = "" if value is None else value
             if not isinstance(text, str):
                 raise _wrong(at, value, "a string")
-            return text if kind is _Leaf.ALWAYS or (text and kind is not _Leaf.HIDDEN) else None
+            stands = kind is _Leaf.ALWAYS or (kind is _Leaf.SAID and value is not None) or (text and kind is not _Leaf.HIDDEN)
+            return text if stands else None
     if value is None:
         return None
     if kind.many:

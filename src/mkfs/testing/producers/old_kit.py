@@ -18,7 +18,7 @@ def kit_before_0_5(files: Files, entries: Sequence[tuple[str, str]], *, compress
     """A ModelKit as kit 0.4 packs it (`pkg/lib/kitfile/layer.go`). `entries` are elements (`model`, `docs` …) with their paths."""
     kitfile: dict[str, list[dict[str, str]]] = {}
     for element, path in entries:
-        kitfile.setdefault(element, []).append({"path": path})
+        kitfile.setdefault(element, []).append({"path": path} | ({"description": ""} if element == "docs" else {}))
     model = {**(kitfile.pop("model", None) or [{}])[0], **({"parts": parts} if (parts := kitfile.pop("parts", None)) else {})}
     config = {"manifestVersion": "1.0.0", "package": {"name": "old"}, **({"model": model} if model else {}), **kitfile}
     layers: list[Part] = []
