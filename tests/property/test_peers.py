@@ -151,8 +151,10 @@ def test_what_kit_packs_is_what_kit_unpacks(compression: str, project: Project, 
         run("KIT", root, "push", reference, "--plain-http")
         run("KIT", root, "unpack", reference, "-d", root / "all")
         assert shown(registry) == listed(root / "all")
-        run("KIT", root, "unpack", reference, "-d", root / "some", *[word for each in chosen for word in ("--filter", each)])
-        assert shown(registry, chosen) == listed(root / "some")
+        if kit_knows("--filter"):
+            options = [word for each in chosen for word in ("--filter", each)]
+            run("KIT", root, "unpack", reference, "-d", root / "some", *options)
+            assert shown(registry, chosen) == listed(root / "some")
 
 
 @pytest.mark.given("KIT")
