@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mkfs.testing.artifacts import Artifact, Part, artifact
+from mkfs.testing.kit_layers import gzipped
 from mkfs.testing.producers.images import image
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer
@@ -18,6 +19,11 @@ FILEPATH = "org.cncf.model.filepath"
 def packed(archive: bytes) -> Part:
     """A layer as modctl packs it."""
     return Part("application/vnd.cncf.model.weight.v1.tar", archive)
+
+
+def squeezed(compression: str, data: bytes) -> Part:
+    """A layer that is said to be compressed."""
+    return Part(f"application/vnd.cncf.model.weight.v1.tar+{compression}", data)
 
 
 def raw(path: str, data: bytes = b"x") -> Part:
@@ -35,6 +41,11 @@ BAD = {
     "path in an archive": ([packed(pax({b"path": b"/etc/passwd"}) + member() + END)], "'/etc/passwd' is absolute"),
     "device": ([packed(header(b"d", flag=b"3") + END)], "'d' is a character device"),
     "size beyond the archive": ([packed(header(b"a", size=1 << 30) + END)], "'a'"),
+    "no gzip": ([squeezed("gzip", b"PK" * 999)], "not gzip"),
+    "cut gzip": ([squeezed("gzip", gzipped(member(b"a", b"x") + END)[:-9])], "gzip data is cut short"),
+    "no zstd": ([squeezed("zstd", b"PK" * 999)], "not zstd"),
+    "no archive in gzip": ([squeezed("gzip", gzipped(b"PK\x03\x04" + bytes(2000)))], "first entry"),
+    "device in gzip": ([squeezed("gzip", gzipped(header(b"d", flag=b"3") + END))], "'d' is a character device"),
     "no archive": ([packed(b"PK\x03\x04" + bytes(2000))], "first entry"),
 }
 
