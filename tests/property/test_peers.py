@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from mkfs.formats.choice import Choice
 from mkfs.formats.filters import parse_filter
+from mkfs.testing.artifacts import Artifact
 from mkfs.testing.kits import Directory, File
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer, serve
@@ -100,12 +101,15 @@ def listed(root: Path, *, times: bool = False) -> Listing:
     return found
 
 
-def shown(registry: MemoryRegistry, filters: Sequence[str] = (), *, times: bool = False) -> Listing:
-    """What our tree holds of what was pushed last."""
+def shown(
+    registry: MemoryRegistry, filters: Sequence[str] = (), *, tag: str = "1", times: bool = False, parent: str = ""
+) -> Listing:
+    """What our tree holds of what was pushed as `tag`, whose `parent`, if it has one, was pushed as 1."""
     contents = registry.repositories[REPOSITORY]
-    manifest = contents.manifests[contents.tags["1"]].data
+    manifests = {name: contents.manifests[digest].data for name, digest in contents.tags.items()}
     blobs = {digest: whole(body) for digest, body in contents.blobs.items()}
-    plan = plan_of(manifest, blobs, choice=Choice(filters=tuple(map(parse_filter, filters))))
+    parents = {parent: Artifact(manifests["1"], contents.blobs)}
+    plan = plan_of(manifests[tag], blobs, parents, Choice(filters=tuple(map(parse_filter, filters))))
     of = grown(plan, lambda digest: blobs[digest])
     found: Listing = {}
     for path, node in of.tree.walk():
@@ -118,43 +122,65 @@ def shown(registry: MemoryRegistry, filters: Sequence[str] = (), *, times: bool 
     return found
 
 
-def kitfile(project: Project) -> str:
-    """What a person would write to have each layer packed: a second model is a part of the first."""
-    model: dict[str, list[dict[str, str]]] = {"model": [], "parts": []}
+def kitfile(project: Project, *, rest: bool = False, parent: str = "") -> str:
+    """What a person would write to have each layer packed: a second model is a part of the first, or of the `parent`. With `rest`
+    what stands nowhere else is code.
+    """
+    model: dict[str, list[dict[str, str]]] = {"model": [{"path": parent}] if parent else [], "parts": []}
     lists: dict[str, list[dict[str, str]]] = {name: [] for name in LISTS.values()}
     for number, (top, layer) in enumerate(project.items()):
         place = model["parts" if model["model"] else "model"] if layer.kind == "model" else lists[LISTS[layer.kind]]
         named = {"name": f"{layer.kind} {number}"} if layer.kind in {"model", "dataset"} else {}
         place.append({**named, "path": f"{top}/{layer.below}"})
+    if rest:
+        lists["code"].append({"path": "."})
     document: dict[str, object] = {"manifestVersion": "1.0.0", "package": {"name": "random"}, **lists}
     for first in model["model"]:
         document["model"] = {**first, "parts": model["parts"]}
     return json.dumps(document, ensure_ascii=False)
 
 
+def pushed_by_kit(root: Path, reference: str, project: Project, text: str, compression: str = "none") -> None:
+    """Has kit pack and push a directory with `project` and the Kitfile `text`."""
+    directory = root / reference.rpartition(":")[2]
+    for top, layer in project.items():
+        written(directory / top / layer.below, layer.content)
+    (directory / "stray.txt").write_text("in no layer of its own")
+    (directory / "Kitfile").write_text(text)
+    run("KIT", root, "pack", directory, "-t", reference, "--compression", compression)
+    run("KIT", root, "push", reference, "--plain-http")
+
+
 @pytest.mark.given("KIT")
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
 @PROJECTS
-@given(
-    project=packable,
-    chosen=st.sampled_from(FILTERS),
-)
-def test_what_kit_packs_is_what_kit_unpacks(compression: str, project: Project, chosen: list[str]) -> None:
+@given(project=packable, chosen=st.sampled_from(FILTERS), rest=st.booleans())
+def test_what_kit_packs_is_what_kit_unpacks(compression: str, project: Project, chosen: list[str], *, rest: bool) -> None:
     if not kit_knows(compression):
         pytest.skip(f"this kit does not know {compression}")
     with place() as (root, registry, server):
-        for top, layer in project.items():
-            written(root / "project" / top / layer.below, layer.content)
-        (root / "project" / "Kitfile").write_text(kitfile(project))
         reference = f"{server.host}/{REPOSITORY}:1"
-        run("KIT", root, "pack", root / "project", "-t", reference, "--compression", compression)
-        run("KIT", root, "push", reference, "--plain-http")
+        pushed_by_kit(root, reference, project, kitfile(project, rest=rest), compression)
         run("KIT", root, "unpack", reference, "-d", root / "all")
         assert shown(registry) == listed(root / "all")
         if kit_knows("--filter"):
             options = [word for each in chosen for word in ("--filter", each)]
             run("KIT", root, "unpack", reference, "-d", root / "some", *options)
             assert shown(registry, chosen) == listed(root / "some")
+
+
+@pytest.mark.given("KIT")
+@PROJECTS
+@given(first=packable, second=packable)
+def test_a_child_of_another_kit_is_what_kit_unpacks(first: Project, second: Project) -> None:
+    assume(not first.keys() & second.keys())
+    first = {"model of the first": Layer("model", "w", File(b"weights")), **first}
+    with place() as (root, registry, server):
+        parent, child = (f"{server.host}/{REPOSITORY}:{number}" for number in (1, 2))
+        pushed_by_kit(root, parent, first, kitfile(first))
+        pushed_by_kit(root, child, second, kitfile(second, parent=parent))
+        run("KIT", root, "unpack", child, "-d", root / "all")
+        assert shown(registry, tag="2", parent=parent) == listed(root / "all")
 
 
 @pytest.mark.given("KIT")
