@@ -317,6 +317,21 @@ async def test_a_reader_who_comes_for_a_shard_that_is_fetched_ahead_does_not_wai
     assert mount.sent(THIRD) == len(SHARDS[2].content)
 
 
+async def test_a_reader_who_comes_while_a_shard_is_fetched_ahead_reads_it_from_memory_as_others_do(tmp_path: Path) -> None:
+    async with shown(tmp_path, shards(), indexed=False) as mount:
+        await mount.read_all(FIRST)
+        held = Stall(after_bytes=MIB)
+        mount.reader.faults.install(Fault(Match(digest=SHARDS[2].digest), held, times=1))
+        async with trio.open_nursery() as nursery:
+            await mount.look(SECOND, 0, len(SHARDS[1].content))
+            while not held.gate.waiting:
+                await trio.lowlevel.checkpoint()
+            nursery.start_soon(mount.look, THIRD, 0, 8)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            held.release()
+        assert mount.layers[THIRD].read_now(ByteRange(MIB, 2 * MIB)) is not None  # not to be hashed again
+
+
 def test_names_are_sorted_as_people_count() -> None:
     names = [b"m-10.gguf", b"m-9.gguf", b"m-1.gguf", b"a-2", b"m.gguf"]
     assert sorted(names, key=natural_key) == [b"a-2", b"m-1.gguf", b"m-9.gguf", b"m-10.gguf", b"m.gguf"]

@@ -372,7 +372,8 @@ class Layer:
             if self.proven:
                 return
         async with self._proving:
-            await self._prove_in_turn(must_keep=must_keep)
+            if not self.proven:  # by the flight before: what is published anew would have to be hashed anew
+                await self._prove_in_turn(must_keep=must_keep)
 
     async def _prove_in_turn(self, *, must_keep: bool) -> None:
         engine = self._engine
