@@ -17,9 +17,9 @@ from mkfs.oci.reference import Reference
 from mkfs.ranges import ByteRange
 from mkfs.registry.client import ClientSettings, RegistryClient
 from mkfs.registry.credentials import Credentials
-from mkfs.registry.pool import CONNECTIONS
 from mkfs.registry.repository import Repository
 from mkfs.registry.settings import HostsSettings, TlsSettings
+from mkfs.registry.slots import HOST_SLOTS
 from mkfs.testing import faults
 from mkfs.testing.access import Bearer
 from mkfs.testing.faults import Fault, Match
@@ -101,10 +101,10 @@ async def test_a_reader_may_be_cancelled_at_any_await(registry: MemoryRegistry, 
                     assert b"".join([piece async for piece in stream]) == DATA[5:50_005]
 
             for step in range(1, MOST_STEPS):
-                through = await interrupted(work, tasks=CONNECTIONS + 4, at_step=step)
+                through = await interrupted(work, tasks=HOST_SLOTS + 4, at_step=step)
                 assert client.statistics().answers == 0
                 await work()
-                if through == CONNECTIONS + 4:
+                if through == HOST_SLOTS + 4:
                     break
             assert step > 4
 
@@ -206,17 +206,17 @@ async def test_readers_stuck_at_a_stalled_server_leave_it_to_the_others(
 
             for _ in range(3):
                 async with trio.open_nursery() as nursery:
-                    for _ in range(2 * CONNECTIONS):
+                    for _ in range(2 * HOST_SLOTS):
                         nursery.start_soon(stuck)
-                    held = await trio.to_thread.run_sync(lambda: stalled.gate.wait_until_held(CONNECTIONS))
+                    held = await trio.to_thread.run_sync(lambda: stalled.gate.wait_until_held(HOST_SLOTS))
                     assert held
-                    assert client.statistics().answers == CONNECTIONS
+                    assert client.statistics().answers == HOST_SLOTS
                     nursery.cancel_scope.cancel()
                 assert client.statistics().answers == 0
             registry.faults.mend(fault)
             for _ in range(2):
                 async with trio.open_nursery() as nursery:
-                    for _ in range(2 * CONNECTIONS):
+                    for _ in range(2 * HOST_SLOTS):
                         nursery.start_soon(stuck)
 
 
@@ -225,7 +225,7 @@ async def test_a_body_that_is_left_early_costs_nobody_anything(registry: MemoryR
     with serve(registry) as server, trio.fail_after(HANG_SECONDS):
         client, repository = client_of(server)
         async with client:
-            for _ in range(CONNECTIONS + 4):
+            for _ in range(HOST_SLOTS + 4):
                 async with repository.open_range(blob, ByteRange(0, len(DATA))) as stream:
                     await anext(aiter(stream))
                 async with repository.open_range(blob, ByteRange(0, len(DATA))):

@@ -95,7 +95,7 @@ async def test_other_hosts_are_asked_meanwhile(
     assert (await asking.repository(other).resolve(other)).data == MANIFEST
     with pytest.raises(Unreachable, match=r"registry.test|left alone for another 1000 s"):
         await asking.repository(reference).resolve(reference)
-    assert len(registry.log) == 1
+    assert (len(registry.log), asking.statistics().held_back) == (1, 1)
 
 
 async def test_where_it_does_not_say_when_a_moment_is_left(
@@ -109,13 +109,14 @@ async def test_where_it_does_not_say_when_a_moment_is_left(
 
 @pytest.mark.logs("registry.test warns: the model is deprecated", 'registry.test warns: and this says "more"')
 async def test_a_warning_is_said_once(
-    registry: MemoryRegistry, repository: Repository, reference: Reference, caplog: pytest.LogCaptureFixture
+    registry: MemoryRegistry, client: Callable[..., RegistryClient], reference: Reference, caplog: pytest.LogCaptureFixture
 ) -> None:
+    asking = client()
     text = '299 - "the model is deprecated", 299 - "and this says \\"more\\"", 199 - "not for us", nonsense'
     registry.faults.install(Fault(Match(), Warned(text)))
     for _ in range(3):
-        await repository.resolve(reference)
-    assert len(caplog.messages) == 2
+        await asking.repository(reference).resolve(reference)
+    assert len(caplog.messages) == asking.statistics().warnings == 2
 
 
 @pytest.mark.logs("registry.test warns: [0-9]+ https:..…")

@@ -15,6 +15,7 @@ class Work:
     def __init__(self, *errors: Exception, seconds: float = 0.0) -> None:
         self.errors, self.seconds = list(errors), seconds
         self.tries = self.retries = 0
+        self.allowed = TRIES
 
     async def __call__(self) -> str:
         self.tries += 1
@@ -23,8 +24,9 @@ class Work:
             raise self.errors.pop(0)
         return "there"
 
-    def retried(self) -> None:
+    def may_retry(self) -> bool:
         self.retries += 1
+        return self.retries <= self.allowed
 
 
 def test_pauses_grow_and_no_two_clients_share_them() -> None:
@@ -35,15 +37,23 @@ def test_pauses_grow_and_no_two_clients_share_them() -> None:
 
 async def test_a_registry_that_stumbles_twice_is_reached(autojump_clock: MockClock) -> None:
     work = Work(Unreachable("reset"), Unreachable("reset"))
-    assert await persist(work, work.retried) == "there"
+    assert await persist(work, work.may_retry) == "there"
     assert (work.tries, work.retries) == (3, 2)
 
 
 async def test_the_last_error_is_told(autojump_clock: MockClock) -> None:
     work = Work(*(Unreachable(f"reset {number}") for number in range(9)))
     with pytest.raises(Unreachable, match="reset 2"):
-        await persist(work, work.retried)
+        await persist(work, work.may_retry)
     assert work.tries == TRIES
+
+
+async def test_what_may_not_be_tried_again_fails_at_once(autojump_clock: MockClock) -> None:
+    work = Work(Unreachable("reset 0"), Unreachable("reset 1"))
+    work.allowed = 1
+    with pytest.raises(Unreachable, match="reset 1"):
+        await persist(work, work.may_retry)
+    assert (work.tries, work.retries) == (2, 2)
 
 
 @pytest.mark.parametrize("error", [Hopeless("connection refused"), NotFound("no such tag")])
@@ -51,7 +61,7 @@ async def test_what_a_moment_does_not_mend_fails_at_once(error: Exception, autoj
     work = Work(error)
     start = trio.current_time()
     with pytest.raises(type(error)):
-        await persist(work, work.retried)
+        await persist(work, work.may_retry)
     assert (work.tries, trio.current_time()) == (1, start)
 
 
@@ -62,5 +72,5 @@ async def test_nobody_waits_longer_than_half_a_minute_for_a_registry_that_is_not
     work = Work(*(Unreachable("no connection") for _ in range(9)), seconds=seconds)
     start = trio.current_time()
     with pytest.raises(Unreachable):
-        await persist(work, work.retried)
+        await persist(work, work.may_retry)
     assert trio.current_time() - start <= DEADLINE_SECONDS

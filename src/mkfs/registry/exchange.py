@@ -60,7 +60,7 @@ class Exchange:
 
     async def persist(self, work: Callable[[], Awaitable[T]]) -> T:
         """See `retries.persist`."""
-        return await (persist(work, self._transport.retried) if self._patient else work())
+        return await (persist(work, lambda: self._transport.may_retry(self.origin)) if self._patient else work())
 
     @asynccontextmanager
     async def ask(

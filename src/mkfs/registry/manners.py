@@ -38,6 +38,7 @@ class Manners:
         self._clock = clock
         self._peace_until: dict[Origin, float] = {}  # on trio's clock; bounded by the hosts in use
         self._said: set[tuple[Origin, str]] = set()
+        self.held_back = 0  # requests that met a host which wants peace
 
     def heard(self, head: Head, origin: Origin, is_secret: Callable[[str], bool]) -> None:
         """Takes note of what an answer asks for. `is_secret`: whether a text repeats what the host was shown."""
@@ -60,11 +61,17 @@ class Manners:
         if left <= 0:
             self._peace_until.pop(origin, None)
             return
+        self.held_back += 1
         if left > LONGEST_WAIT_SECONDS:
             raise Hopeless(
                 f"the host asks to be left alone for another {left:.0f} s", origin.authority, "log in, or try again later"
             )
         await trio.sleep(left + random.uniform(0, SPREAD_SECONDS))  # noqa: S311 - no secret
+
+    @property
+    def warnings(self) -> int:
+        """How many different ones were shown."""
+        return len(self._said)
 
     def _warn(self, origin: Origin, text: str) -> None:
         if (origin, text) not in self._said and len(self._said) < WARNINGS_SHOWN:

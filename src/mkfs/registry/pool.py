@@ -6,8 +6,8 @@ both interfaces used here are public.
 
 Cancellation: httpcore 1.0.9 leaked a slot of its pool for good when a waiting request was cancelled. httpcore2 2.16 does not:
 requests cancelled under contention, at every await, leave it usable (`tests/registry/test_cancellation.py`, on the bare pool,
-fails with the one and passes with the other). The slots are still counted outside, in `transport`: whoever waits in the pool
-would be invisible to statistics and priorities.
+fails with the one and passes with the other). The slots are still counted outside, in `slots`: the pool knows no hosts, and whoever
+waits in it would be invisible to statistics. It and the lane's threads are as many as there are slots, so nobody waits here.
 """
 
 import logging
@@ -26,14 +26,12 @@ from mkfs.registry.hopeless import Hopeless
 from mkfs.registry.lane import Lane
 from mkfs.registry.peers import Peers
 from mkfs.registry.proxies import Proxies
+from mkfs.registry.slots import SLOTS
 from mkfs.registry.trust import HostTls, Trust
 from mkfs.registry.urls import Origin
 from mkfs.units import MIB
 
 RECEIVE_BYTES: Final = MIB  # asked of the socket at once; it gives what it has
-# At once, per client: head and tail of twenty large layers in one round trip when a kit is mounted (with 16 it took five in all).
-# Whether registries mind so many from one client was not tried.
-CONNECTIONS: Final = 40
 # Shorter than the idle time-outs of servers and load balancers (60 s and more), so that a request seldom meets a closing
 # connection.
 IDLE_SECONDS: Final = 30.0
@@ -133,7 +131,7 @@ class PoolTransport(httpx2.AsyncBaseTransport):
         self._backend = WideBackend(backend or httpcore2.TrioBackend(), peers)
         self._lane: Lane | None = None
         if backend is None:
-            self._lane = Lane(self._tls, peers, limit=CONNECTIONS, idle_seconds=IDLE_SECONDS)
+            self._lane = Lane(self._tls, peers, limit=SLOTS, idle_seconds=IDLE_SECONDS)
         # By scheme, proxy and what says whom TLS believes.
         self._pools: dict[tuple[str, str, Path | HostTls | None], httpcore2.AsyncConnectionPool] = {}
         logging.getLogger("httpcore2").setLevel(logging.WARNING)  # below, it logs headers: tokens and signed addresses
@@ -184,7 +182,7 @@ class PoolTransport(httpx2.AsyncBaseTransport):
         if not proxy:
             return httpcore2.AsyncConnectionPool(
                 ssl_context=context,
-                max_connections=CONNECTIONS,
+                max_connections=SLOTS,
                 keepalive_expiry=IDLE_SECONDS,
                 network_backend=self._backend,
             )
@@ -203,7 +201,7 @@ class PoolTransport(httpx2.AsyncBaseTransport):
             proxy_auth=through.raw_auth,
             proxy_ssl_context=self._trust.context(None) if through.url.scheme == "https" else None,
             ssl_context=context,
-            max_connections=CONNECTIONS,
+            max_connections=SLOTS,
             keepalive_expiry=IDLE_SECONDS,
             network_backend=self._backend,
         )

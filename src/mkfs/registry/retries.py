@@ -36,11 +36,11 @@ def pauses(draw: Callable[[], float] = random.random) -> Iterator[float]:
         yield FIRST_PAUSE_SECONDS * PAUSE_FACTOR**number * (1 + JITTER * (2 * draw() - 1))
 
 
-async def persist(work: Callable[[], Awaitable[T]], retried: Callable[[], None]) -> T:
+async def persist(work: Callable[[], Awaitable[T]], may_retry: Callable[[], bool]) -> T:
     """The result of `work`, tried again while it raises `Unreachable` that is not `Hopeless`.
 
-    No try begins that could not even fail to connect within `DEADLINE_SECONDS` of the beginning. `retried` is called before each
-    further try. Raises what the last try raised.
+    No try begins that could not even fail to connect within `DEADLINE_SECONDS` of the beginning, and none that `may_retry`, asked
+    before each further one, does not allow. Raises what the last try raised.
     """
     end = trio.current_time() + DEADLINE_SECONDS
     for pause in pauses():
@@ -49,9 +49,8 @@ async def persist(work: Callable[[], Awaitable[T]], retried: Callable[[], None])
         except Hopeless:
             raise
         except Unreachable as error:
-            if trio.current_time() + pause + CONNECT_SECONDS > end:
+            if trio.current_time() + pause + CONNECT_SECONDS > end or not may_retry():
                 raise
             _log.info("%s; trying again", error)
         await trio.sleep(pause)
-        retried()
     return await work()

@@ -1,12 +1,13 @@
 """One request, one answer: the room's only door to the network.
 
 What goes out: exactly the headers given, `User-Agent`, `Accept-Encoding: identity`; no cookies, no credentials of its own. What
-comes in: status, headers and raw bytes; redirects and refusals are answers like any other, decided on by the caller. Slots: at
-most `CONNECTIONS` answers are open at once; whoever waits for a slot holds none, as long as callers close one answer before they
-ask for the next.
+comes in: status, headers and raw bytes; redirects and refusals are answers like any other, decided on by the caller. An open answer
+has a slot of its host (`slots`); whoever waits for one holds none, as long as callers close one answer before they ask for the
+next.
 
-Atomic between checkpoints: the counters and the slot of an answer. Cancelling `ask`, or the reading of an answer, closes the
-connection and gives the slot back before the cancellation leaves here.
+Atomic between checkpoints: the counters, the slot of an answer, and what retries are left; a host whose budget is whole is not
+kept. Cancelling `ask`, or the reading of an answer, closes the connection and gives the slot back before the cancellation leaves
+here.
 """
 
 import base64
@@ -22,13 +23,14 @@ from msgspec import Struct
 from mkfs import __version__
 from mkfs.errors import BadDocument, Unreachable
 from mkfs.oci.registry_error import describe_error
+from mkfs.registry.budget import RetryBudget
 from mkfs.registry.failures import TRANSPORT_ERRORS, unreachable
 from mkfs.registry.lane import LaneBody
 from mkfs.registry.manners import Manners
-from mkfs.registry.pool import CONNECTIONS
 from mkfs.registry.ranges import Rest
 from mkfs.registry.retries import ANSWER_SECONDS, CONNECT_SECONDS, STALL_SECONDS
-from mkfs.registry.urls import Url
+from mkfs.registry.slots import Slots
+from mkfs.registry.urls import Origin, Url
 from mkfs.units import KIB
 
 USER_AGENT: Final = f"mkfs/{__version__}"
@@ -62,9 +64,13 @@ class ClientStatistics(Struct, frozen=True):
     requests: int  # sent, whatever came of them
     received_bytes: int  # of bodies
     retries: int  # of small requests, after a failure
+    retries_denied: int  # those that the host's budget had no room for
     redirects: int  # followed
     passed_over: int  # mirrors that had not what was asked for, or failed
+    held_back: int  # requests that waited, or were given up, because their host asked to be left alone
+    warnings: int  # different ones that hosts gave
     tags_moved: int  # times that a watched tag came to mean something else
+    slot_waits: int  # requests that waited for others to end
     answers: int  # open now, each with a slot
 
 
@@ -160,8 +166,10 @@ class Transport:
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self._inner = inner
         self._manners = Manners()
-        self._slots = trio.Semaphore(CONNECTIONS)
-        self._requests = self._received_bytes = self._retries = self._redirects = self._passed_over = self._tags_moved = 0
+        self._slots = Slots()
+        self._budgets: dict[Origin, RetryBudget] = {}
+        self._requests = self._received_bytes = self._redirects = self._passed_over = self._tags_moved = 0
+        self._retries = self._retries_denied = 0
 
     @asynccontextmanager
     async def ask(
@@ -180,7 +188,7 @@ class Transport:
         """
         origin = url.origin
         await self._manners.wait(origin)
-        async with self._slots:
+        async with self._slots.one(origin):
             self._requests += 1
             try:
                 with trio.fail_after(answer_seconds) as patience:
@@ -191,6 +199,7 @@ class Transport:
             shown = headers.get("Authorization", "")
             answer = Answer(url, response, self, shown)
             self._manners.heard(answer, origin, lambda text: _repeats(text, shown))
+            self._answered(origin, answer.status)
             try:
                 yield answer
             finally:
@@ -200,9 +209,12 @@ class Transport:
         """So many bytes of a body came."""
         self._received_bytes += count
 
-    def retried(self) -> None:
-        """A request is tried again."""
-        self._retries += 1
+    def may_retry(self, origin: Origin) -> bool:
+        """Whether what failed at `origin` may be tried again, now that it counts as such: see `budget`."""
+        allowed = self._budgets.setdefault(origin, RetryBudget()).take()
+        self._retries += allowed
+        self._retries_denied += not allowed
+        return allowed
 
     def redirected(self) -> None:
         """A redirect is followed."""
@@ -218,16 +230,26 @@ class Transport:
 
     def statistics(self) -> ClientStatistics:
         """A snapshot; cheap enough for every poll."""
-        answers = CONNECTIONS - self._slots.value
         return ClientStatistics(
             requests=self._requests,
             received_bytes=self._received_bytes,
             retries=self._retries,
+            retries_denied=self._retries_denied,
             redirects=self._redirects,
             passed_over=self._passed_over,
+            held_back=self._manners.held_back,
+            warnings=self._manners.warnings,
             tags_moved=self._tags_moved,
-            answers=answers,
+            slot_waits=self._slots.waits,
+            answers=self._slots.taken,
         )
+
+    def _answered(self, origin: Origin, status: int) -> None:
+        budget = self._budgets.get(origin)
+        if budget is not None:
+            budget.answered(status)
+            if budget.is_full:
+                del self._budgets[origin]
 
     async def aclose(self) -> None:
         """Closes every connection."""
