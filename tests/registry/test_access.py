@@ -44,7 +44,7 @@ async def read(repository: Repository, blob: Descriptor) -> bytes:
 async def test_an_open_registry_is_shown_nothing(
     registry: MemoryRegistry, client: Client, docker_config: Config, reference: Reference
 ) -> None:
-    await client(Credentials.load(docker_config("registry.test", "me:secret"))).repository(reference).resolve(reference)
+    await client(Credentials.load(docker_config("registry.test", "me:pl4nted"))).repository(reference).resolve(reference)
     assert asked(registry) == [("GET 7b", 200, False)]
 
 
@@ -63,7 +63,7 @@ async def test_a_password_is_shown_to_who_asks_for_it_and_from_then_on_at_once(
 async def test_a_wrong_or_missing_password_is_told_with_the_file_that_was_searched(
     registry: MemoryRegistry, client: Client, docker_config: Config, reference: Reference, kind: str, pair: str
 ) -> None:
-    users = {"me": "secret"}
+    users = {"me": "pl4nted"}
     registry.access = Basic(users) if kind == "basic" else Bearer(TokenIssuer(users, realm=REALM))
     path = docker_config("registry.test", pair)
     with pytest.raises(NotAuthorised) as caught:
@@ -80,8 +80,8 @@ async def test_a_wrong_or_missing_password_is_told_with_the_file_that_was_search
 async def test_a_token_is_fetched_once_for_a_repository(
     registry: MemoryRegistry, client: Client, docker_config: Config, reference: Reference, blob: Descriptor
 ) -> None:
-    registry.access = Bearer(TokenIssuer({"me": "secret"}, realm=REALM))
-    repository = client(Credentials.load(docker_config("registry.test", "me:secret"))).repository(reference)
+    registry.access = Bearer(TokenIssuer({"me": "pl4nted"}, realm=REALM))
+    repository = client(Credentials.load(docker_config("registry.test", "me:pl4nted"))).repository(reference)
     await repository.resolve(reference)
     async with trio.open_nursery() as nursery:
         for _ in range(4):
@@ -104,8 +104,8 @@ async def test_a_public_repository_behind_tokens_needs_no_login(
 async def test_readers_that_start_together_fetch_one_token(
     registry: MemoryRegistry, client: Client, docker_config: Config, reference: Reference, blob: Descriptor
 ) -> None:
-    registry.access = Bearer(TokenIssuer({"me": "secret"}, realm=REALM))
-    repository = client(Credentials.load(docker_config("registry.test", "me:secret"))).repository(reference)
+    registry.access = Bearer(TokenIssuer({"me": "pl4nted"}, realm=REALM))
+    repository = client(Credentials.load(docker_config("registry.test", "me:pl4nted"))).repository(reference)
     async with trio.open_nursery() as nursery:
         for _ in range(8):
             nursery.start_soon(read, repository, blob)
@@ -115,7 +115,7 @@ async def test_readers_that_start_together_fetch_one_token(
 async def test_readers_that_start_together_show_a_wrong_password_once(
     registry: MemoryRegistry, client: Client, docker_config: Config, reference: Reference, blob: Descriptor
 ) -> None:
-    registry.access = Bearer(TokenIssuer({"me": "secret"}, realm=REALM))
+    registry.access = Bearer(TokenIssuer({"me": "pl4nted"}, realm=REALM))
     repository = client(Credentials.load(docker_config("registry.test", "me:wrong"))).repository(reference)
 
     async def refused() -> None:
@@ -131,13 +131,13 @@ async def test_readers_that_start_together_show_a_wrong_password_once(
 async def test_an_account_that_was_opened_works_a_moment_later(
     registry: MemoryRegistry, client: Client, docker_config: Config, reference: Reference, autojump_clock: MockClock
 ) -> None:
-    registry.access = Bearer(TokenIssuer({"me": "secret"}, realm=REALM))
-    repository = client(Credentials.load(docker_config("registry.test", "you:secret"))).repository(reference)
+    registry.access = Bearer(TokenIssuer({"me": "pl4nted"}, realm=REALM))
+    repository = client(Credentials.load(docker_config("registry.test", "you:pl4nted"))).repository(reference)
     for _ in range(20):  # whoever asks in the meantime does not put it off
         with pytest.raises(NotAuthorised):
             await repository.resolve(reference)
         await trio.sleep(0.4)
-    registry.access = Bearer(TokenIssuer({"you": "secret"}, realm=REALM))
+    registry.access = Bearer(TokenIssuer({"you": "pl4nted"}, realm=REALM))
     await trio.sleep(2.5)
     await repository.resolve(reference)
 
@@ -211,7 +211,7 @@ async def test_harbor_offers_basic_to_an_old_token_and_gets_a_new_one(
 async def test_a_login_token_is_exchanged_for_an_access_token(
     registry: MemoryRegistry, client: Client, docker_config: Config, reference: Reference
 ) -> None:
-    issuer = TokenIssuer({"me": "secret"}, realm=REALM)
+    issuer = TokenIssuer({"me": "pl4nted"}, realm=REALM)
     registry.access = Bearer(issuer)
     path = docker_config("registry.test", identitytoken=issuer.refresh_token("me"))
     await client(Credentials.load(path)).repository(reference).resolve(reference)
@@ -261,9 +261,9 @@ async def test_a_rotated_password_of_a_token_server_works_too(
 async def test_a_token_that_lacks_the_repository_is_refused_by_name(
     registry: MemoryRegistry, client: Client, docker_config: Config, reference: Reference
 ) -> None:
-    registry.access = Bearer(TokenIssuer({"me": "secret"}, readers={"team/model": frozenset({"you"})}, realm=REALM))
+    registry.access = Bearer(TokenIssuer({"me": "pl4nted"}, readers={"team/model": frozenset({"you"})}, realm=REALM))
     with pytest.raises(NotAuthorised, match="the registry refuses access to team/model"):
-        await client(Credentials.load(docker_config("registry.test", "me:secret"))).repository(reference).resolve(reference)
+        await client(Credentials.load(docker_config("registry.test", "me:pl4nted"))).repository(reference).resolve(reference)
 
 
 async def test_forbidden_is_no_matter_of_trying_again(
@@ -272,16 +272,16 @@ async def test_forbidden_is_no_matter_of_trying_again(
     denied = faults.Status(403, body=b'{"errors":[{"code":"DENIED","message":"not in your plan"}]}')
     registry.faults.install(Fault(Match(), denied))
     with pytest.raises(NotAuthorised, match="DENIED: not in your plan"):
-        await client(Credentials.load(docker_config("registry.test", "me:secret"))).repository(reference).resolve(reference)
+        await client(Credentials.load(docker_config("registry.test", "me:pl4nted"))).repository(reference).resolve(reference)
     assert len(asked(registry)) == 1
 
 
 async def test_this_machine_is_shown_no_password_over_plain_http_unless_told(
     registry: MemoryRegistry, client: Client, docker_config: Config
 ) -> None:
-    registry.access = Basic({"me": "secret"})
+    registry.access = Basic({"me": "pl4nted"})
     reference = Reference.parse("localhost:5000/team/model:7b")
-    credentials = Credentials.load(docker_config("localhost:5000", "me:secret"))
+    credentials = Credentials.load(docker_config("localhost:5000", "me:pl4nted"))
     with pytest.raises(NotAuthorised) as caught:
         await client(credentials).repository(reference).resolve(reference)
     assert "--plain-http" in caught.value.hint
@@ -293,9 +293,9 @@ async def test_this_machine_is_shown_no_password_over_plain_http_unless_told(
 async def test_a_token_server_on_this_machine_gets_no_password_either(
     registry: MemoryRegistry, client: Client, docker_config: Config
 ) -> None:
-    registry.access = Bearer(TokenIssuer({"me": "secret"}, anonymous=True))
+    registry.access = Bearer(TokenIssuer({"me": "pl4nted"}, anonymous=True))
     reference = Reference.parse("localhost:5000/team/model:7b")
-    await client(Credentials.load(docker_config("localhost:5000", "me:secret"))).repository(reference).resolve(reference)
+    await client(Credentials.load(docker_config("localhost:5000", "me:pl4nted"))).repository(reference).resolve(reference)
     assert asked(registry) == [("GET 7b", 401, False), ("GET token", 200, False), ("GET 7b", 200, True)]
 
 
@@ -305,7 +305,7 @@ async def test_a_token_server_on_this_machine_gets_no_password_either(
         'Bearer realm="http://auth.test/token"',
         'Bearer realm="https://169.254.169.254/token"',
         'Bearer realm="file:///etc/passwd"',
-        'Bearer realm="https://me:secret@auth.test/token"',
+        'Bearer realm="https://me:pl4nted@auth.test/token"',
         'Bearer service="no realm"',
         'Negotiate, Digest realm="x"',
         "",
@@ -322,7 +322,7 @@ async def test_a_challenge_that_leads_into_the_dark_is_not_followed(
     headers = {"WWW-Authenticate": challenge} if challenge else {}
     registry.faults.install(Fault(Match(), faults.Status(401, headers)))
     with pytest.raises(NotAuthorised):
-        await client(Credentials.load(docker_config("registry.test", "me:secret"))).repository(reference).resolve(reference)
+        await client(Credentials.load(docker_config("registry.test", "me:pl4nted"))).repository(reference).resolve(reference)
     assert asked(registry) == [("GET 7b", 401, False), *([] if challenge else [("GET ", 401, False)])]
     assert not storage.requests()
 
@@ -330,10 +330,10 @@ async def test_a_challenge_that_leads_into_the_dark_is_not_followed(
 async def test_of_several_challenges_the_token_is_preferred(
     registry: MemoryRegistry, client: Client, docker_config: Config, reference: Reference
 ) -> None:
-    registry.access = Bearer(TokenIssuer({"me": "secret"}, realm=REALM))
+    registry.access = Bearer(TokenIssuer({"me": "pl4nted"}, realm=REALM))
     several = faults.Status(401, {"WWW-Authenticate": f'Basic realm="a, b", Negotiate, Bearer realm="{REALM}" ,service="x"'})
     registry.faults.install(Fault(Match(path="/manifests/"), several, times=1))
-    await client(Credentials.load(docker_config("registry.test", "me:secret"))).repository(reference).resolve(reference)
+    await client(Credentials.load(docker_config("registry.test", "me:pl4nted"))).repository(reference).resolve(reference)
     assert asked(registry) == [("GET 7b", 401, False), ("GET token", 200, True), ("GET 7b", 200, True)]
 
 

@@ -132,7 +132,7 @@ async def test_more_readers_than_connections_are_all_served(
 
 
 async def test_a_cookie_is_not_kept(registry: MemoryRegistry, repository: Repository, reference: Reference) -> None:
-    registry.faults.install(Fault(Match(), faults.Status(503, {"Set-Cookie": "session=secret; Path=/"}), times=1))
+    registry.faults.install(Fault(Match(), faults.Status(503, {"Set-Cookie": "session=pl4nted; Path=/"}), times=1))
     with pytest.raises(Unreachable):
         await read(repository, Descriptor("x", BLOB, len(DATA)))
     await repository.resolve(reference)

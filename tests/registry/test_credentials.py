@@ -37,18 +37,18 @@ def test_a_missing_file_is_no_mistake_but_is_named(tmp_path: Path) -> None:
 
 
 def test_what_was_found_for_a_host_is_told_without_saying_what_it_is(docker_config: Callable[..., Path]) -> None:
-    path = docker_config("registry.test", "somebody:secret")
+    path = docker_config("registry.test", "somebody:pl4nted")
     credentials = Credentials.load(path)
     assert credentials.describe("registry.test", "team/model") == f"{path} has an entry for registry.test"
     assert credentials.describe("ghcr.io", "team/model") == f"no entry for ghcr.io in {path}"
     assert Credentials.anonymous().describe("ghcr.io", "team/model") == "no credentials file given"
-    assert "secret" not in repr(credentials)
+    assert "pl4nted" not in repr(credentials)
 
 
 @pytest.mark.logs("is not JSON that makes sense: going on without its credentials")
 def test_a_broken_file_is_warned_of_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
-    path.write_text('{"auths": secret}')
+    path.write_text('{"auths": pl4nted}')
     credentials = Credentials.load(path)
     assert credentials.describe("ghcr.io", "team/model") == f"{path} is not JSON that makes sense"
 
@@ -143,7 +143,7 @@ async def test_a_login_after_the_mount_counts(docker_config: Callable[..., Path]
 
 
 async def test_a_helper_is_asked_once_for_all(helper: Callable[[str], Credentials], tmp_path: Path) -> None:
-    credentials = helper(f'read -r server; echo "$1 $server" >> {tmp_path}/asked; echo \'{{"Username":"me","Secret":"secret"}}\'')
+    credentials = helper(f'read -r server; echo "$1 $server" >> {tmp_path}/asked; echo \'{{"Username":"me","Secret":"pl4nted"}}\'')
     found = []
 
     async def ask() -> None:
@@ -152,7 +152,7 @@ async def test_a_helper_is_asked_once_for_all(helper: Callable[[str], Credential
     async with trio.open_nursery() as nursery:
         for _ in range(5):
             nursery.start_soon(ask)
-    assert found == [Credential("me", "secret")] * 5
+    assert found == [Credential("me", "pl4nted")] * 5
     assert (tmp_path / "asked").read_text() == "get registry.test\n"
     assert "the helper 'ring'" in credentials.describe("registry.test", "team/model")
 
@@ -176,7 +176,7 @@ async def test_a_helper_that_keeps_nothing_is_no_mistake(helper: Callable[[str],
     [
         ("echo 'the ring is locked'; exit 1", "failed with 'the ring is locked'"),
         ("echo '{}'", "answered something that is no credential"),
-        ("echo 'hello secret'", "answered something that is no credential"),
+        ("echo 'hello pl4nted'", "answered something that is no credential"),
         ("""echo '{"Username":"me","Secret":""}'""", "answered something that is no credential"),
     ],
 )

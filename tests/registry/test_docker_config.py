@@ -29,7 +29,7 @@ def packed(text: str) -> str:
     ],
 )
 def test_an_entry_is_found_under_every_form_of_its_key(key: str, registry: str) -> None:
-    assert parse(auths={key: {"auth": packed("me:secret")}}).credential(registry) == Credential("me", "secret")
+    assert parse(auths={key: {"auth": packed("me:pl4nted")}}).credential(registry) == Credential("me", "pl4nted")
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_the_entry_nearest_to_the_repository_counts(repository: str, password: s
 
 
 def test_an_entry_for_one_repository_is_not_for_the_others() -> None:
-    config = parse(auths={"docker.io/team/model": {"auth": packed("me:secret")}, "b.test/v1/": {"auth": packed("me:old")}})
-    assert config.credential("docker.io", "team/model") == Credential("me", "secret")
+    config = parse(auths={"docker.io/team/model": {"auth": packed("me:pl4nted")}, "b.test/v1/": {"auth": packed("me:old")}})
+    assert config.credential("docker.io", "team/model") == Credential("me", "pl4nted")
     assert config.credential("docker.io", "team") is None
     assert config.credential("docker.io") is None
     assert config.credential("b.test", "v2/model") == Credential("me", "old")
@@ -52,15 +52,15 @@ def test_an_entry_for_one_repository_is_not_for_the_others() -> None:
 
 @pytest.mark.parametrize("other", ["registry.test", "registry.test:5001", "test", "evil.registry.test"])
 def test_an_entry_is_for_its_host_and_port_only(other: str) -> None:
-    assert parse(auths={"registry.test:5000": {"auth": packed("me:secret")}}).credential(other) is None
+    assert parse(auths={"registry.test:5000": {"auth": packed("me:pl4nted")}}).credential(other) is None
 
 
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
         ({"auth": packed("me:a:b")}, Credential("me", "a:b")),
-        ({"auth": packed("me:secret\0\0")}, Credential("me", "secret")),
-        ({"username": "me", "password": "secret"}, Credential("me", "secret")),
+        ({"auth": packed("me:pl4nted\0\0")}, Credential("me", "pl4nted")),
+        ({"username": "me", "password": "pl4nted"}, Credential("me", "pl4nted")),
         ({"auth": packed("00000000-0000-0000-0000-000000000000:"), "identitytoken": "it"}, None),
         ({"registrytoken": "rt"}, Credential(registry_token="rt")),
     ],
@@ -74,9 +74,9 @@ def test_an_entry_holds_a_password_or_a_token(entry: dict[str, str], expected: C
     "entry", [{}, {"auth": ""}, {"auth": "%%%"}, {"auth": packed("no colon")}, {"auth": packed(":pw")}, {"auth": 7}, [], None, "x"]
 )
 def test_an_entry_that_makes_no_sense_does_not_hide_the_others(entry: object) -> None:
-    config = parse(auths={"bad.test": entry, "registry.test": {"auth": packed("me:secret")}})
+    config = parse(auths={"bad.test": entry, "registry.test": {"auth": packed("me:pl4nted")}})
     assert config.credential("bad.test") is None
-    assert config.credential("registry.test") == Credential("me", "secret")
+    assert config.credential("registry.test") == Credential("me", "pl4nted")
 
 
 def test_the_plain_host_wins_over_a_url_of_it() -> None:
@@ -106,6 +106,6 @@ def test_a_file_that_is_no_config_is_told_without_its_content(data: bytes) -> No
 
 
 def test_a_credential_shows_nothing_of_itself() -> None:
-    config = parse(auths={"registry.test": {"auth": packed("me:secret"), "identitytoken": "secret", "registrytoken": "secret"}})
-    assert "secret" not in f"{config!r} {config.credential('registry.test')!r}"
+    config = parse(auths={"registry.test": {"auth": packed("me:pl4nted"), "identitytoken": "pl4nted", "registrytoken": "pl4nted"}})
+    assert "pl4nted" not in f"{config!r} {config.credential('registry.test')!r}"
     assert "me" not in repr(config.credential("registry.test")).removeprefix("Credential")

@@ -45,7 +45,7 @@ async def test_a_blob_of_another_repository_is_not_found(
 
 
 async def test_whoever_may_not_read_is_told_so(registry: MemoryRegistry, repository: Repository, blob: Descriptor) -> None:
-    registry.access = Bearer(TokenIssuer({"ada": "secret"}, realm=REALM))
+    registry.access = Bearer(TokenIssuer({"ada": "pl4nted"}, realm=REALM))
     with pytest.raises(NotAuthorised):
         await repository.head_blob(blob)
 

@@ -202,11 +202,11 @@ async def test_what_came_before_a_break_is_not_asked_for_again(
 async def test_a_password_stays_with_the_registry_when_the_blob_is_elsewhere(
     registry: MemoryRegistry, storage: MemoryRegistry, blob: Descriptor, docker_config: Callable[..., Path], callers: list[object]
 ) -> None:
-    registry.access = Basic({"me": "secret"})
+    registry.access = Basic({"me": "pl4nted"})
     with serve(registry) as server, serve(storage) as elsewhere, trio.fail_after(HANG_SECONDS):
         redirect = faults.Redirect(f"{elsewhere.url}/storage/{{digest}}?signature")
         registry.faults.install(Fault(Match(path="/blobs/"), redirect))
-        credentials = Credentials.load(docker_config(server.host, "me:secret"))
+        credentials = Credentials.load(docker_config(server.host, "me:pl4nted"))
         async with RegistryClient(ClientSettings(plain_http=True), credentials) as client:
             reference = Reference.parse(f"{server.host}/team/model:7b")
             repository = client.repository(reference)

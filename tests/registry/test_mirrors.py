@@ -223,8 +223,8 @@ async def test_only_a_host_that_may_says_what_a_tag_means(tmp_path: Path, blob: 
 
 async def test_each_host_gets_its_own_password_and_headers(tmp_path: Path, blob: Descriptor) -> None:
     world = World(tmp_path, '[host."https://mirror.test"]\n[host."https://mirror.test".header]\nX-Team = "ml"')
-    world.registry.access = Basic({"ada": "upstream"})
-    world.mirror.access = Bearer(TokenIssuer({"ada": "mirrored"}, realm="https://mirror.test/token"))
+    world.registry.access = Basic({"ada": "pl4nted-upstream"})
+    world.mirror.access = Bearer(TokenIssuer({"ada": "pl4nted-mirrored"}, realm="https://mirror.test/token"))
     auths = {f"{host}.test": {"auth": base64.b64encode(f"ada:{word}".encode()).decode()} for host, word in PASSWORDS.items()}
     (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
     world.credentials = Credentials.load(tmp_path / "config.json")
@@ -237,14 +237,14 @@ async def test_each_host_gets_its_own_password_and_headers(tmp_path: Path, blob:
     assert "x-team" not in world.registry.log.requests()[-1].header_names
 
 
-PASSWORDS = {"registry": "upstream", "mirror": "mirrored"}
+PASSWORDS = {"registry": "pl4nted-upstream", "mirror": "pl4nted-mirrored"}
 
 
 async def test_a_password_for_the_registry_is_not_shown_to_its_mirror(tmp_path: Path, blob: Descriptor) -> None:
     world = World(tmp_path, '[host."https://mirror.test"]')
     for each in (world.registry, world.mirror):
-        each.access = Basic({"ada": "upstream"})
-    auths = {"registry.test": {"auth": base64.b64encode(b"ada:upstream").decode()}}
+        each.access = Basic({"ada": "pl4nted-upstream"})
+    auths = {"registry.test": {"auth": base64.b64encode(b"ada:pl4nted-upstream").decode()}}
     (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
     world.credentials = Credentials.load(tmp_path / "config.json")
     assert await read(world.open(), blob) == "registry.test"
@@ -272,7 +272,7 @@ async def test_a_push_goes_to_the_registry(world: World) -> None:
 
 async def test_a_refusal_of_every_host_is_told_by_the_registry(world: World, blob: Descriptor) -> None:
     for each in world.all:
-        each.access = Basic({"ada": "secret"})
+        each.access = Basic({"ada": "pl4nted"})
     with pytest.raises(NotAuthorised) as caught:
         await read(world.open(), blob)
     assert caught.value.hint == "docker login registry.test"

@@ -53,4 +53,4 @@ def test_this_machine_is_never_asked_through_a_proxy() -> None:
 
 
 def test_a_password_of_a_proxy_stays_inside() -> None:
-    assert "secret" not in repr(Proxies.from_environment({"https_proxy": "http://me:secret@proxy.test"}))
+    assert "pl4nted" not in repr(Proxies.from_environment({"https_proxy": "http://me:pl4nted@proxy.test"}))

@@ -105,9 +105,9 @@ async def test_the_registry_says_where_to(registry: MemoryRegistry, target: Repo
 async def test_another_host_gets_the_bytes_and_no_password(
     registry: MemoryRegistry, client: Callable[..., RegistryClient], docker_config: Callable[..., Path]
 ) -> None:
-    registry.access = Basic({"ada": "secret"})
+    registry.access = Basic({"ada": "pl4nted"})
     registry.uploads.place = "https://auth.test/v2/{repository}/blobs/uploads/{id}?_state={state}"
-    repository = client(Credentials.load(docker_config(pair="ada:secret"))).repository(Reference.parse("registry.test/team/new:1"))
+    repository = client(Credentials.load(docker_config(pair="ada:pl4nted"))).repository(Reference.parse("registry.test/team/new:1"))
     with pytest.raises(Unreachable, match=r"does not answer for an upload to registry.test/team/new .status 401") as caught:
         await repository.push_blob(NEW_BLOB, NEW)
     assert caught.value.where == "auth.test"
@@ -121,7 +121,7 @@ async def test_another_host_gets_the_bytes_and_no_password(
         ("http://registry.test/x", "redirect from https to plain http refused"),
         ("https://169.254.169.254/x", "it is no address of a storage host"),
         ("", "names no place to upload to"),
-        ("https://ada:secret@registry.test/", "names no place to upload to"),
+        ("https://ada:pl4nted@registry.test/", "names no place to upload to"),
     ],
 )
 async def test_a_place_that_makes_no_sense_gets_nothing(
@@ -136,7 +136,7 @@ async def test_a_place_that_makes_no_sense_gets_nothing(
 
 @pytest.mark.parametrize("code", [307, 308])
 async def test_an_upload_that_is_sent_on_is_made_there_again(registry: MemoryRegistry, target: Repository, code: int) -> None:
-    moved = "https://auth.test/v2/team/new/blobs/uploads/upload-1?_state=state-1&digest=" + str(NEW_BLOB.digest)
+    moved = "https://auth.test/v2/team/new/blobs/uploads/upload-1?_state=pl4nted-state-1&digest=" + str(NEW_BLOB.digest)
     registry.faults.install(Fault(Match(method="PUT"), faults.Redirect(moved, code), times=1))
     registry.faults.install(Fault(Match(method="POST"), faults.Redirect("/v2/team/new/blobs/uploads/", code), times=1))
     await target.push_blob(NEW_BLOB, io.BytesIO(NEW))
@@ -244,10 +244,10 @@ async def test_a_read_only_registry_is_told_in_its_own_words(registry: MemoryReg
 async def test_pushing_asks_for_a_token_that_may_push_and_reading_for_none(
     registry: MemoryRegistry, client: Callable[..., RegistryClient], docker_config: Callable[..., Path]
 ) -> None:
-    users = {"ada": "secret", "ben": "secret"}
+    users = {"ada": "pl4nted", "ben": "pl4nted"}
     writers = {"team/new": frozenset({"ada"}), "team/model": frozenset[str]()}
     registry.access = Bearer(TokenIssuer(users, writers=writers, realm="https://registry.test/token"))
-    credentials = Credentials.load(docker_config(pair="ada:secret"))
+    credentials = Credentials.load(docker_config(pair="ada:pl4nted"))
     asking = client(credentials)
     repository = asking.repository(Reference.parse("registry.test/team/new:1"))
     await Attached(SUBJECT).push(repository)
@@ -257,7 +257,7 @@ async def test_pushing_asks_for_a_token_that_may_push_and_reading_for_none(
     with pytest.raises(NotAuthorised) as caught:
         await model.push_blob(NEW_BLOB, NEW)
     assert caught.value.hint == "docker login registry.test"
-    assert "secret" not in str(caught.value)
+    assert "pl4nted" not in str(caught.value)
 
 
 async def test_a_token_that_ends_between_two_requests_is_replaced(
@@ -270,10 +270,10 @@ async def test_a_token_that_ends_between_two_requests_is_replaced(
             issuer.revoke()
             return answer
 
-    issuer = TokenIssuer({"ada": "secret"}, realm="https://registry.test/token")
+    issuer = TokenIssuer({"ada": "pl4nted"}, realm="https://registry.test/token")
     registry.access = Bearer(issuer)
     registry.faults.install(Fault(Match(method="POST", path=UPLOADS), Revoking()))
-    repository = client(Credentials.load(docker_config(pair="ada:secret"))).repository(Reference.parse("registry.test/team/new:1"))
+    repository = client(Credentials.load(docker_config(pair="ada:pl4nted"))).repository(Reference.parse("registry.test/team/new:1"))
     await repository.push_blob(NEW_BLOB, io.BytesIO(NEW))
     assert stored(registry, NEW_BLOB) == NEW
     assert [status for method, status in asked(registry) if method == "PUT"] == [401, 201]

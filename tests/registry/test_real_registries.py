@@ -40,7 +40,7 @@ from tests.support.crane_registry import crane_serving, ggcr_serving
 from tests.support.file_server import FileServer, file_server
 from tests.support.processes import listening
 
-ADA, PASSWORD = "ada", "correct horse"
+ADA, PASSWORD = "ada", "pl4nted horse"
 BODY: Final = SeededBody(seed=21, size_bytes=5 * MIB + 123)
 BLOB: Final = Descriptor("application/octet-stream", digest_of(BODY), BODY.size_bytes)
 MANIFEST: Final = json.dumps(
@@ -140,7 +140,7 @@ def with_s3(program: Path, directory: Path, stack: ExitStack) -> World:
     bucket.request("PUT", "/models")
     assert bucket.getresponse().status == HTTPStatus.OK
     bucket.close()
-    keys = {"accesskey": "an id", "secretkey": "a secret", "region": "us-east-1", "bucket": "models", "forcepathstyle": True}
+    keys = {"accesskey": "an id", "secretkey": "pl4nted key", "region": "us-east-1", "bucket": "models", "forcepathstyle": True}
     storage: dict[str, object] = {"s3": {**keys, "regionendpoint": f"http://127.0.0.1:{port}", "secure": False}}
     host = stack.enter_context(docker_registry.running(program, directory / "s3", storage=storage)).host
     return World(host)

@@ -19,7 +19,7 @@ from mkfs.testing.faults import Fault, Match
 from mkfs.testing.registry import MemoryRegistry
 from tests.support.little_model import BLOB, DATA, MANIFEST
 
-SIGNED = "https://storage.test/storage/{digest}?X-Amz-Signature=secret"
+SIGNED = "https://storage.test/storage/{digest}?X-Amz-Signature=pl4nted"
 
 
 def send(registry: MemoryRegistry, url: str, *, code: int = 307, path: str = "/v2/.*/blobs/", times: int | None = None) -> None:
@@ -122,9 +122,9 @@ async def test_credentials_stay_with_the_registry(
     reference: Reference,
     blob: Descriptor,
 ) -> None:
-    registry.access = Basic({"me": "secret"})
+    registry.access = Basic({"me": "pl4nted"})
     registry.faults.install(Fault(Match(path="/blobs/", nth=2), faults.Redirect(SIGNED)))
-    repository = client(Credentials.load(docker_config("registry.test", "me:secret"))).repository(reference)
+    repository = client(Credentials.load(docker_config("registry.test", "me:pl4nted"))).repository(reference)
     await read(repository, blob)
     await read(repository, blob)
     shown = ["authorization" in each.header_names for each in (*registry.requests(), *storage.requests())]
@@ -144,9 +144,9 @@ async def test_another_port_or_scheme_of_the_registry_is_somebody_else(
     plain_http: bool,
     elsewhere: str,
 ) -> None:
-    registry.access = Basic({"me": "secret"})
+    registry.access = Basic({"me": "pl4nted"})
     send(registry, f"{elsewhere}/storage/{{digest}}")
-    credentials = Credentials.load(docker_config("registry.test", "me:secret"))
+    credentials = Credentials.load(docker_config("registry.test", "me:pl4nted"))
     repository = client(credentials, plain_http=plain_http).repository(reference)
     await repository.resolve(reference)
     await read(repository, blob)  # like S3, the storage refuses a request that shows credentials
@@ -161,8 +161,8 @@ async def test_a_relative_location_stays_at_the_registry_with_its_credentials(
 ) -> None:
     registry.repositories["downloads"] = registry.repositories["team/model"]
     send(registry, "/v2/downloads/blobs/{digest}", path="/v2/team/model/blobs/")
-    registry.access = Basic({"me": "secret"})
-    repository = client(Credentials.load(docker_config("registry.test", "me:secret"))).repository(reference)
+    registry.access = Basic({"me": "pl4nted"})
+    repository = client(Credentials.load(docker_config("registry.test", "me:pl4nted"))).repository(reference)
     assert await read(repository, blob) == "registry.test"
 
 
@@ -178,11 +178,11 @@ async def test_a_manifest_may_be_kept_elsewhere_too(
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("http://storage.test/storage/{digest}?X-Amz-Signature=secret", "from https to plain http refused"),
-        ("https://169.254.169.254/latest/meta-data?secret", "169.254.169.254 refused"),
-        ("file:///etc/secret", "leads nowhere"),
-        ("https://me:secret@storage.test/x", "leads nowhere"),
-        ("https://[secret/", "leads nowhere"),
+        ("http://storage.test/storage/{digest}?X-Amz-Signature=pl4nted", "from https to plain http refused"),
+        ("https://169.254.169.254/latest/meta-data?pl4nted", "169.254.169.254 refused"),
+        ("file:///etc/pl4nted", "leads nowhere"),
+        ("https://me:pl4nted@storage.test/x", "leads nowhere"),
+        ("https://[pl4nted/", "leads nowhere"),
         ("", "leads nowhere"),
     ],
 )
@@ -192,7 +192,7 @@ async def test_a_redirect_into_the_dark_is_not_followed(
     send(registry, url)
     with pytest.raises(Unreachable, match=words) as caught:
         await read(repository, blob)
-    assert "secret" not in f"{caught.value} {caught.value!r} {caught.value.__context__!r}"
+    assert "pl4nted" not in f"{caught.value} {caught.value!r} {caught.value.__context__!r}"
     assert (len(hits(registry)), hits(storage)) == (1, [])
 
 

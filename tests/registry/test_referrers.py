@@ -112,7 +112,7 @@ async def test_a_registry_that_stumbles_is_not_taken_for_one_without_the_api(
 
 
 async def test_whoever_may_not_read_is_told_so(registry: MemoryRegistry, repository: Repository) -> None:
-    registry.access = Bearer(TokenIssuer({"ada": "secret"}, realm="https://registry.test/token"))
+    registry.access = Bearer(TokenIssuer({"ada": "pl4nted"}, realm="https://registry.test/token"))
     with pytest.raises(NotAuthorised):
         await repository.referrers(MANIFEST_DIGEST)
 

@@ -19,19 +19,18 @@ from mkfs.ranges import ByteRange
 from mkfs.registry.client import ClientSettings, RegistryClient
 from mkfs.registry.credentials import Credentials
 from mkfs.registry.pool import BULK_BYTES
-from mkfs.testing import faults
+from mkfs.testing import faults, planted
 from mkfs.testing.access import Basic, Bearer
 from mkfs.testing.answers import Answer, Request
 from mkfs.testing.faults import Fault, Match
+from mkfs.testing.planted import PASSWORD, SIGNATURE
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import serve
 from mkfs.testing.tokens import TokenIssuer
 
-PASSWORD, USER = "pl4nted-p4ssword", "pl4nted-user"
-SIGNATURE, TOKEN = "pl4nted-signature", "pl4nted-token"
+USER, TOKEN = f"{planted.MARK}-user", planted.token()
 NEW = Descriptor("x", Digest.of(b"new"), 3)
 MANIFEST = b'{"schemaVersion":2,"config":{"mediaType":"x","digest":"%s","size":3},"layers":[]}' % str(NEW.digest).encode()
-SECRETS = (PASSWORD, USER, SIGNATURE, TOKEN, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(), "pl4nted")
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def seen(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     yield texts
     everything = "\n".join([*texts, caplog.text])
     assert len(everything) > 100
-    assert not [secret for secret in SECRETS if secret in everything]
+    assert not planted.is_in(everything.encode())
 
 
 class Echo:

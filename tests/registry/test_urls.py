@@ -72,8 +72,8 @@ def test_a_location_may_be_relative(location: str, expected: str) -> None:
 
 
 def test_the_texts_of_a_url_show_neither_path_nor_query() -> None:
-    url = Url.parse("https://storage.test/bucket-secret?X-Amz-Signature=secret")
-    assert "secret" not in f"{url} {url!r} {url.origin} {url.origin!r}"
+    url = Url.parse("https://storage.test/bucket-pl4nted?X-Amz-Signature=pl4nted")
+    assert "pl4nted" not in f"{url} {url!r} {url.origin} {url.origin!r}"
 
 
 LEGAL = st.text("abcXYZ019-._~!$&'()*+,;=:@/?%[]", max_size=40)

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.fuse, pytest.mark.registry]
 
 USAGE, NOT_FOUND, NOT_AUTHORISED, UNREACHABLE, INTEGRITY, UNSUPPORTED = 2, 10, 11, 12, 13, 14
 MOUNTPOINT, NO_FUSE, BUSY, CACHE = 20, 21, 22, 23
-SECRET = "hunter2-is-my-secret"
+SECRET = "hunter2-is-my-pl4nted-secret"
 KIT = "golden/kits:kit-1.11-simple-tar"
 
 

@@ -22,7 +22,7 @@ from tests.support.pushing import Pusher
 
 pytestmark = pytest.mark.fuse
 
-ADA, PASSWORD = "ada", "correct horse: battery staple"
+ADA, PASSWORD = "ada", "pl4nted horse: battery staple"
 NOT_FOUND, NOT_AUTHORISED, UNREACHABLE = 10, 11, 12
 NAME = "kit-1.11-full-tar"
 

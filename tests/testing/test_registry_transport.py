@@ -5,7 +5,7 @@ import pytest
 import trio
 import trio.testing
 
-from mkfs.testing import faults
+from mkfs.testing import faults, planted
 from mkfs.testing.access import Basic
 from mkfs.testing.faults import Fault, Match
 from mkfs.testing.registry import MemoryRegistry
@@ -80,15 +80,15 @@ async def test_a_trickle_takes_its_time_and_is_no_timeout(registry: MemoryRegist
 async def test_a_redirect_leads_to_another_host_which_takes_no_credentials(registry: MemoryRegistry) -> None:
     storage = MemoryRegistry()
     storage.repositories = registry.repositories
-    registry.access = Basic({"ada": "lovelace"})
+    registry.access = Basic({"ada": planted.PASSWORD})
     registry.faults.install(Fault(Match(), faults.Redirect("http://storage.test:81/storage/{digest}?signature=x")))
     transport = MemoryTransport({"registry.test": registry, "storage.test:81": storage})
     async with httpx2.AsyncClient(transport=transport, follow_redirects=True) as client:
-        assert await read(client, auth=("ada", "lovelace")) == DATA
+        assert await read(client, auth=("ada", planted.PASSWORD)) == DATA
         with pytest.raises(httpx2.ConnectError):
             await read(client, "http://nowhere.test/v2/")
         with pytest.raises(httpx2.HTTPStatusError, match="400"):
-            await read(client, f"http://storage.test:81/storage/{BLOB}", auth=("ada", "lovelace"))
+            await read(client, f"http://storage.test:81/storage/{BLOB}", auth=("ada", planted.PASSWORD))
     assert "authorization" in registry.requests(BLOB)[0].header_names
     assert "authorization" not in storage.requests(BLOB)[0].header_names
 

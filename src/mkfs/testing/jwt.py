@@ -8,7 +8,6 @@ registry finds in its `rootcertbundle`. Who may what is as with `TokenIssuer`: k
 
 import base64
 import json
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from http import HTTPStatus
 from typing import final
 from urllib.parse import parse_qs
 
+from mkfs.testing import planted
 from mkfs.testing.answers import Answer, Request
 from mkfs.testing.credentials import basic_user
 from mkfs.testing.refusals import refusal
@@ -51,7 +51,7 @@ class JwtDoor:
             "sub": user,
             "aud": self.service,
             "access": access,
-            "jti": secrets.token_hex(8),
+            "jti": planted.token(),
         }
         claims |= {"exp": now + self.life_seconds, "nbf": now - 10, "iat": now}
         header = {"typ": "JWT", "alg": "RS256", "x5c": [base64.b64encode(self.certificate).decode("ascii")]}

@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final, final
 
+from mkfs.testing import planted
 from mkfs.testing.access import Bearer
 from mkfs.testing.answers import Answer
 from mkfs.testing.faults import Fault, Html200, IgnoreRange, Match, NoContentLength, Redirect, ShortBody, Status, WrongContentType
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.tokens import TokenIssuer
 
-USERS: Final[Mapping[str, str]] = {"ada": "secret"}
-STORAGE: Final = "https://storage.test/storage/{digest}?X-Amz-Signature=secret"
+USERS: Final[Mapping[str, str]] = {"ada": planted.PASSWORD}
+STORAGE: Final = f"https://storage.test/storage/{{digest}}?X-Amz-Signature={planted.SIGNATURE}"
 
 Quirk = Callable[[MemoryRegistry, MemoryRegistry], Callable[[], None]]
 

@@ -25,6 +25,7 @@ from urllib.parse import parse_qs, quote
 from mkfs.errors import BadDigest
 from mkfs.oci.digest import Digest
 from mkfs.ranges import ByteRange
+from mkfs.testing import planted
 from mkfs.testing.access import Access, Anonymous
 from mkfs.testing.answers import Answer, Break, Request
 from mkfs.testing.bodies import BlobBody, as_body
@@ -61,8 +62,8 @@ class Response:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers to send."""
-        return self.answer.head()
+        """The headers to send; a cookie among them, as load balancers before real registries set them."""
+        return {**self.answer.head(), "Set-Cookie": f"session={planted.COOKIE}"}
 
     def items(self) -> Iterator[bytes | Break]:
         """The body: bytes in pieces, and where it waits or breaks."""

@@ -1,12 +1,11 @@
 """A token issuer as distribution's documents describe it (docs/content/spec/auth: token.md, oauth.md, scope.md).
 
-GET with or without Basic, POST with a password or a refresh token. Actions are `pull` and `push`. What is granted is what was
-asked **and** what the user may: a 200 from here can carry a token that opens nothing. Tokens are random, live in memory and never
-appear in a log or a repr.
+GET with or without Basic, POST with a password or a refresh token. Actions are `pull` and `push`. What is granted is what was asked
+**and** what the user may: a 200 from here can carry a token that opens nothing. Tokens are random, live in memory, never appear in
+a log or a repr, and can be searched for (`planted`).
 """
 
 import json
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from http import HTTPStatus
 from typing import Final, final
 from urllib.parse import parse_qs
 
+from mkfs.testing import planted
 from mkfs.testing.answers import Answer, Request
 from mkfs.testing.credentials import basic_user, right_password
 from mkfs.testing.refusals import refusal
@@ -22,7 +22,6 @@ from mkfs.testing.refusals import refusal
 # token.md: "if unspecified, this defaults to 60 seconds".
 UNSAID_LIFE_SECONDS: Final = 60.0
 
-_TOKEN_BYTES: Final = 24
 _ANONYMOUS: Final = ""
 
 
@@ -87,7 +86,7 @@ class TokenIssuer:
 
     def refresh_token(self, user: str) -> str:
         """A refresh token for `user`, as `docker login` would have stored it (`identitytoken`)."""
-        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        token = planted.token()
         with self._lock:
             self._refresh[token] = user
         return token
@@ -141,7 +140,7 @@ class TokenIssuer:
     def _grant(self, user: str, scopes: list[str], *, refresh_token: str) -> Answer:
         asked = (pair for text in scopes for pair in asked_of(text))
         actions = frozenset((name, action) for name, action in asked if self._may(user, name, action))
-        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        token = planted.token()
         life = self.expires_in_seconds
         expires = self._now() + (UNSAID_LIFE_SECONDS if life is None else life)
         with self._lock:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from mkfs.errors import MkfsError
 from mkfs.oci.digest import Digest, Verifier
 from mkfs.oci.manifest import Index, decode_manifest
+from mkfs.testing import planted
 from mkfs.testing.answers import Answer, Request
 from mkfs.testing.bodies import MemoryBody
 from mkfs.testing.contents import Contents
@@ -60,7 +61,7 @@ class Uploads:
 
     def _begin(self, repository: str) -> Answer:
         number = next(self._numbers)
-        name, upload = f"upload-{number}", _Upload(repository, f"state-{number}")
+        name, upload = f"upload-{number}", _Upload(repository, f"{planted.MARK}-state-{number}")
         self._under_way[name] = upload
         return self._accepted(name, upload)
 
