@@ -76,6 +76,16 @@ async def test_a_tag_of_two_artifacts_is_not_guessed(tmp_path: Path) -> None:
         await made.resolve(named(tmp_path, "7b"))
 
 
+async def test_tags_are_the_names_that_are_tags_or_end_in_one(tmp_path: Path) -> None:
+    names = ("7b", "registry.test:5000/team/model:8b", "7b", None, "what a person writes", "8b", "sha256:.x")
+    made = layout(tmp_path, [entry(MANIFEST if name == "7b" else OTHER, name) for name in names])
+    assert await made.tags() == ("7b", "8b")
+    assert await made.digest_of(named(tmp_path, "7b")) == MANIFEST_DIGEST
+    assert await made.digest_of(named(tmp_path, "8b")) == Digest.of(OTHER)
+    with pytest.raises(NotFound, match="no artifact '9b'"):
+        await made.digest_of(named(tmp_path, "9b"))
+
+
 async def test_a_manifest_that_is_not_what_its_digest_says_is_refused(tmp_path: Path) -> None:
     made = layout(tmp_path, [entry(MANIFEST, "7b")])
     blob_path(tmp_path, MANIFEST_DIGEST).write_bytes(OTHER)

@@ -12,7 +12,10 @@ from mkfs.testing.kits import Kit, KitBuilder
 from mkfs.testing.producers.images import index
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer
+from tests.support import golden
 from tests.support.mounting import Shell
+
+FULL, OTHER = "kit-1.11-full-tar", "kit-1.11-dot-tar"
 
 
 @pytest.fixture
@@ -57,6 +60,23 @@ def test_tags_are_listed_with_their_digests(registry: MemoryRegistry, server: Re
     assert (row["digest"], row["tags"], row["size_bytes"] > 0) == (str(digest), ["7b", "latest"], True)
     assert shell.run("tags", f"{server.host}/team/none").exit_code == 10
     assert shell.run("tags", "team/none").exit_code == 2
+
+
+def test_a_layout_answers_as_a_registry_does(shell: Shell) -> None:
+    digest, source = golden.manifest_digest(FULL), f"oci:{golden.LAYOUT}"
+    for reference in (f"{source}:{FULL}", f"{source}@{digest}", f"{source}:{FULL}@{digest}"):
+        ran = shell.run("resolve", reference)
+        assert (ran.exit_code, ran.stdout, ran.stderr) == (0, f"{digest}\n", "")
+    assert (
+        shell.run("resolve", f"{source}:{OTHER}@{digest}").stderr == f"the tag {OTHER} means {golden.manifest_digest(OTHER)} now\n"
+    )
+    assert shell.run("resolve", f"{source}:none").exit_code == 10
+    rows = {row.split()[-1]: row.split() for row in shell.run("tags", source).stdout.splitlines()}
+    assert rows[FULL][0] == str(digest)
+    document = json.loads(shell.run("tags", f"{source}:{FULL}", "--format", "json").stdout)
+    assert document["repository"] == source
+    assert {tag: row["digest"] for row in document["artifacts"] for tag in row["tags"]}[OTHER] == str(golden.manifest_digest(OTHER))
+    assert shell.run("tags", f"oci:{shell.home}").exit_code == 10
 
 
 def asked_twice(registry: MemoryRegistry) -> None:

@@ -15,7 +15,7 @@ from mkfs.errors import NotFound
 from mkfs.oci.digest import Digest
 from mkfs.oci.reference import Reference
 from mkfs.registry.settings import ClientSettings
-from mkfs.service.asking import asking
+from mkfs.service.asking import asked
 
 
 @click.command("resolve")
@@ -24,11 +24,11 @@ from mkfs.service.asking import asking
 @config_option
 @verbosity_option
 def command(*, ref: str, client: ClientSettings, config: Path | None) -> None:
-    """Print the digest of the artifact REF, computed from its manifest.
+    """Print the digest of the artifact REF, computed from its manifest. REF may be oci:DIRECTORY[:TAG], an OCI layout directory.
 
     Where REF has a tag and a digest, the digest decides; a tag that says otherwise is told.
     """
-    reference = Reference.parse(ref, load_config(config, places.config_files(os.environ)).alias)
+    reference = Reference.parse_source(ref, load_config(config, places.config_files(os.environ)).alias)
     digest, says = trio.run(_resolve, client, reference)
     click.echo(str(digest))
     if says:
@@ -36,8 +36,7 @@ def command(*, ref: str, client: ClientSettings, config: Path | None) -> None:
 
 
 async def _resolve(client: ClientSettings, reference: Reference) -> tuple[Digest, str]:
-    async with asking(client) as registries:
-        repository = registries.repository(reference)
+    async with asked(client, reference) as repository:
         digest = (await repository.resolve(reference)).digest
         if reference.tag is None or reference.digest is None:
             return digest, ""

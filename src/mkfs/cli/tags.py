@@ -14,9 +14,9 @@ from mkfs.cli.config import load_config
 from mkfs.cli.options import config_option, verbosity_option
 from mkfs.cli.registry_options import registry_options
 from mkfs.cli.text import printable
-from mkfs.oci.reference import Reference
+from mkfs.oci.reference import LAYOUT_PREFIX, Reference
 from mkfs.registry.settings import ClientSettings
-from mkfs.service.asking import asking
+from mkfs.service.asking import asked
 from mkfs.service.tagging import Tagged, tagged
 from mkfs.units import format_age, format_size
 
@@ -32,11 +32,11 @@ SCHEMA_VERSION: Final = 1
 def command(*, repository: str, client: ClientSettings, config: Path | None, form: str) -> None:
     """List the tags of REPOSITORY, those of one artifact together, newest first: digest, size, age, tags.
 
-    REPOSITORY is REGISTRY/REPOSITORY; a tag behind it is ignored.
+    REPOSITORY is REGISTRY/REPOSITORY, or oci:DIRECTORY, an OCI layout directory; a tag behind it is ignored.
     """
-    named = ":" in repository.rpartition("/")[2] or "@" in repository
+    named = ":" in repository.rpartition("/")[2] or "@" in repository or repository.startswith(LAYOUT_PREFIX)
     aliases = load_config(config, places.config_files(os.environ)).alias
-    reference = Reference.parse(repository if named else f"{repository}:latest", aliases)
+    reference = Reference.parse_source(repository if named else f"{repository}:latest", aliases)
     found = trio.run(_tagged, client, reference)
     if form == "json":
         click.echo(json.dumps(_document(reference, found), indent=2))
@@ -49,8 +49,8 @@ def command(*, repository: str, client: ClientSettings, config: Path | None, for
 
 
 async def _tagged(client: ClientSettings, reference: Reference) -> list[Tagged]:
-    async with asking(client) as registries:
-        return await tagged(registries.repository(reference))
+    async with asked(client, reference) as repository:
+        return await tagged(repository)
 
 
 def _document(reference: Reference, found: list[Tagged]) -> dict[str, object]:

@@ -21,7 +21,7 @@ from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.oci.manifest import MANIFEST_LIMIT_BYTES, Index, decode_manifest
 from mkfs.oci.media_types import OCI_INDEX
-from mkfs.oci.reference import Reference
+from mkfs.oci.reference import Reference, is_tag
 from mkfs.oci.referrers import artifact_type_of
 from mkfs.proof.proven import Proven, prove
 from mkfs.ranges import ByteRange
@@ -43,7 +43,7 @@ class Layout:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self.name = str(root)
+        self.registry, self.name = "", str(root)
 
     async def resolve(self, reference: Reference) -> ResolvedManifest:
         """The manifest that `reference` names: by digest, by tag, or the only one there is.
@@ -57,6 +57,16 @@ class Layout:
         except Mismatch as error:
             raise Mismatch(error.what, f"manifest of {reference}") from error
         return ResolvedManifest(entry.digest, data, entry.media_type)
+
+    async def digest_of(self, reference: Reference) -> Digest:
+        """What a tag means now, by the word of the index. Raises as `resolve`."""
+        return (await trio.to_thread.run_sync(self._entry, reference)).digest
+
+    async def tags(self) -> tuple[str, ...]:
+        """All names that are tags, or end in one, in the order of the index. Raises as `resolve`."""
+        index = await trio.to_thread.run_sync(self._index)
+        names = (entry.annotations.get(REFERENCE_NAME, "").rpartition(":")[2] for entry in index.manifests)
+        return tuple(dict.fromkeys(name for name in names if is_tag(name)))
 
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
         """The manifests in its index that say they are about `subject`, where `oras cp -r` puts them: a hint, as a registry's list.

@@ -12,7 +12,7 @@ from mkfs.oci.digest import Digest
 from mkfs.oci.json import decode_json
 from mkfs.oci.manifest import Index, Manifest, decode_manifest
 from mkfs.oci.reference import Reference
-from mkfs.registry.repository import Repository
+from mkfs.registry.layout import AnyRepository
 from mkfs.units import MIB
 
 # At once. A HEAD costs a registry little, but there may be thousands of them.
@@ -34,7 +34,7 @@ class Tagged:
     created: datetime | None
 
 
-async def tagged(repository: Repository) -> list[Tagged]:
+async def tagged(repository: AnyRepository) -> list[Tagged]:
     """All of them: the newest first, those without a date last. Tags that vanish meanwhile are left out.
 
     Raises `NotFound`, `NotAuthorised`, `Unreachable`, `BadDocument`, some of them in a group of one: see `service.failures.sole`.
@@ -66,7 +66,7 @@ async def tagged(repository: Repository) -> list[Tagged]:
     return sorted(found, key=lambda each: (each.created is None, -(each.created or datetime.now(UTC)).timestamp(), each.tags))
 
 
-async def _described(repository: Repository, digest: Digest) -> tuple[int | None, datetime | None]:
+async def _described(repository: AnyRepository, digest: Digest) -> tuple[int | None, datetime | None]:
     try:
         read = await repository.resolve(Reference(repository.registry, repository.name, None, digest))
         document = decode_manifest(read.data, read.media_type)
@@ -79,7 +79,7 @@ async def _described(repository: Repository, digest: Digest) -> tuple[int | None
     return size_bytes, created or await _created(repository, document)
 
 
-async def _created(repository: Repository, manifest: Manifest) -> datetime | None:
+async def _created(repository: AnyRepository, manifest: Manifest) -> datetime | None:
     """What the config says of it: an image's `created`, a model's `descriptor.createdAt` (model-spec config.md)."""
     if not manifest.config.media_type.endswith("json") or manifest.config.size_bytes > _CONFIG_LIMIT_BYTES:
         return None
