@@ -1,5 +1,6 @@
 """The same reads of registries that are not ours, side by side: Debian's docker-registry in each of its ways, crane's and ggcr's,
-and distribution 3 where it is given (scripts/install-distribution).
+distribution 3 where it is given (scripts/install-distribution), zot where its binary is; and of the layout directories that oras
+and crane write.
 """
 
 import base64
@@ -26,6 +27,7 @@ from mkfs.oci.reference import Reference
 from mkfs.ranges import ByteRange
 from mkfs.registry.client import ClientSettings, RegistryClient
 from mkfs.registry.credentials import Credentials
+from mkfs.registry.layout import AnyRepository, Layout
 from mkfs.registry.repository import Repository
 from mkfs.registry.settings import TlsSettings
 from mkfs.testing.bodies import SeededBody, digest_of
@@ -39,6 +41,7 @@ from tests.support.certificates import Authority
 from tests.support.crane_registry import crane_serving, ggcr_serving
 from tests.support.file_server import FileServer, file_server
 from tests.support.processes import listening
+from tests.support.zot import zot_serving
 
 ADA, PASSWORD = "ada", "pl4nted horse"
 BODY: Final = SeededBody(seed=21, size_bytes=5 * MIB + 123)
@@ -56,23 +59,27 @@ DIGEST: Final = Digest.of(MANIFEST)
 
 @dataclass(frozen=True)
 class World:
-    """A registry to read from, and the one to push to, if that is another."""
+    """A registry to read from, and the one to push to, if that is another; or a layout directory, which was written already."""
 
     host: str
     settings: ClientSettings = ClientSettings()  # noqa: RUF009 - a frozen value
     logins: Path | None = None
     upstream: str = ""
     storage: FileServer | None = None
+    layout: Path | None = None
 
     @asynccontextmanager
-    async def opened(self, host: str = "", *, logins: Path | None = None) -> AsyncIterator[Repository]:
+    async def opened(self, host: str = "", *, logins: Path | None = None) -> AsyncIterator[AnyRepository]:
+        if self.layout is not None:
+            yield Layout(self.layout)
+            return
         found = logins or self.logins
         credentials = Credentials.load(found) if found else Credentials.anonymous()
         async with RegistryClient(self.settings, credentials) as client:
             yield client.repository(Reference.parse(f"{host or self.host}/team/model:7b"))
 
     def name(self, tag: str | None = None, digest: Digest | None = None) -> Reference:
-        return Reference(self.host, "team/model", tag, digest)
+        return Reference(self.host, "team/model" if self.layout is None else str(self.layout), tag, digest)
 
 
 Maker = Callable[[Path, Path, ExitStack], World]
@@ -155,6 +162,28 @@ WAYS: Final[dict[str, Maker]] = {
     "proxy": as_proxy,
     "S3": with_s3,
 }
+
+
+def by_oras(oras: Path, source: str, root: Path) -> None:
+    subprocess.run([oras, "cp", "--from-plain-http", f"{source}:7b", "--to-oci-layout", f"{root}:7b,latest"], check=True)
+
+
+def by_crane(crane: Path, source: str, root: Path) -> None:
+    """It writes whole references where oras writes tags."""
+    for tag in ("7b", "latest"):
+        subprocess.run([crane, "pull", "--insecure", "--format", "oci", "--annotate-ref", f"{source}:{tag}", root], check=True)
+
+
+WRITERS: Final[dict[str, Callable[[Path, str, Path], None]]] = {"oras": by_oras, "crane": by_crane}
+
+
+def as_layout(writer: str, program: Path, source: World, directory: Path) -> World:
+    """What a tool makes of what is in a registry."""
+    trio.run(push, source)
+    WRITERS[writer](program, f"{source.host}/team/model", directory / "layout")
+    return World("", layout=directory / "layout")
+
+
 _GIVEN: Final = {"S3": [pytest.mark.given("MOTO")]}
 
 
@@ -175,6 +204,8 @@ KINDS: Final = [
     *_kinds(*WAYS),
     pytest.param(("crane", ""), id="crane", marks=pytest.mark.crane),
     pytest.param(("ggcr_registry", ""), id="ggcr", marks=pytest.mark.crane),
+    pytest.param(("zot", ""), id="zot", marks=pytest.mark.given("ZOT")),
+    *(pytest.param(("layout", tool), id=f"layout, written by {tool}", marks=getattr(pytest.mark, tool)) for tool in WRITERS),
 ]
 
 pytestmark = pytest.mark.registry
@@ -185,31 +216,44 @@ def distribution() -> Path:
     return Path(os.environ["DISTRIBUTION"]).absolute()
 
 
+@pytest.fixture(scope="module")
+def zot() -> Path:
+    return Path(os.environ["ZOT"]).absolute()
+
+
 @pytest.fixture(scope="module", params=KINDS)
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     kind, way = request.param
-    program, directory = request.getfixturevalue(kind), tmp_path_factory.mktemp("registry")
+    program = request.getfixturevalue(way if kind == "layout" else kind)
+    directory = tmp_path_factory.mktemp("registry")
     with ExitStack() as stack:
         match kind:
             case "crane":
                 world = World(stack.enter_context(crane_serving(program, directory)))
             case "ggcr_registry":
                 world = World(stack.enter_context(ggcr_serving(program, directory)))
+            case "zot":
+                world = World(stack.enter_context(zot_serving(program, directory)))
+            case "layout":
+                source = plain(request.getfixturevalue("docker_registry"), directory, stack)
+                world = as_layout(way, program, source, directory)
             case _:
                 world = WAYS[way](program, directory, stack)
-        trio.run(push, world)
+        if world.layout is None:
+            trio.run(push, world)
         yield world
 
 
 async def push(world: World) -> None:
     async with world.opened(world.upstream) as repository:
+        assert isinstance(repository, Repository)
         await repository.push_blob(EMPTY_BLOB, EMPTY)
         await repository.push_blob(BLOB, BODY.read(ByteRange(0, BODY.size_bytes)))
         for tag in ("7b", "latest"):
             assert await repository.push_manifest(MANIFEST, OCI_MANIFEST, tag) == DIGEST
 
 
-async def read(repository: Repository, wanted: ByteRange) -> str:
+async def read(repository: AnyRepository, wanted: ByteRange) -> str:
     """Reads a range, checks it, and tells who sent it."""
     async with repository.open_range(BLOB, wanted) as stream:
         data = b"".join([piece async for piece in stream])
