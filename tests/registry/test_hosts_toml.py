@@ -35,6 +35,7 @@ def test_hosts_come_in_the_order_of_the_file_and_the_server_last() -> None:
             ("ca.crt",),
             (("a.cert", "a.key"), ("both.pem", "")),
             headers=(("x-one", "1"), ("x-two", "2"), ("x-two", "3")),
+            dial_seconds=1.0,
         ),
         HostEntry("http://cache.test", "/docker/v2", ALL, skip_verify=True),
         HostEntry("other.test", "/v2/proxy", ALL),
@@ -47,6 +48,15 @@ def test_a_file_may_speak_of_the_server_alone() -> None:
     assert decode_hosts_toml(b'ca = ["a", "b"]\nclient = "c"\nskip_verify = true') == (
         HostEntry("", "/v2", ALL, ("a", "b"), (("c", ""),), skip_verify=True),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5s", 5), ("500ms", 0.5), ("1m30s", 90), ("1.5h", 5400), ("20µs", 2e-5), ("0s", None)],
+)
+def test_durations_are_read_as_containerd_reads_them(text: str, seconds: float | None) -> None:
+    (entry,) = decode_hosts_toml(f'dial_timeout = "{text}"'.encode())
+    assert entry.dial_seconds == (None if seconds is None else pytest.approx(seconds))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +74,10 @@ def test_a_file_may_speak_of_the_server_alone() -> None:
         (b"client = [[]]", "client is neither"),
         (b'client = [["a", "b", "c"]]', "client is neither"),
         (b"header = 1", "header is no table"),
+        (b"dial_timeout = 5", "dial_timeout is no duration"),
+        (b'dial_timeout = "5"', "dial_timeout is no duration"),
+        (b'dial_timeout = "5s "', "dial_timeout is no duration"),
+        (b'dial_timeout = "-5s"', "dial_timeout is no duration"),
         (b"[header]\nx = 1", "x is neither"),
     ],
 )

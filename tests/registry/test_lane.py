@@ -12,6 +12,7 @@ from pathlib import Path
 import httpcore2
 import pytest
 import trio
+from trio.testing import MockClock
 
 from mkfs.content.receive import receive as receive_all
 from mkfs.errors import Unreachable
@@ -385,3 +386,19 @@ async def test_a_name_that_must_be_public_and_is_not_gets_no_byte_of_the_lane(re
                 raise AssertionError("it was asked")
         await transport.aclose()
     assert registry.requests() == ()
+
+
+async def test_who_does_not_pick_up_is_called_as_long_as_was_said(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silence(**arguments: object) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(trio, "open_tcp_stream", silence)
+    transport = Transport(PoolTransport(Proxies(), Trust(TlsSettings())))
+    start = trio.current_time()
+    with pytest.raises(Unreachable) as caught:
+        async with transport.ask(Url.parse("http://mirror.test/x"), {"Range": "bytes=0-4194303"}, connect_seconds=0.5):
+            raise AssertionError("it was asked")
+    assert (caught.value.what, trio.current_time() - start) == ("no connection within 0.5 s", 0.5)
+    await transport.aclose()

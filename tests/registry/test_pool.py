@@ -17,6 +17,7 @@ from mkfs.registry.credentials import Credentials
 from mkfs.registry.peers import Peers
 from mkfs.registry.pool import RECEIVE_BYTES, PoolTransport
 from mkfs.registry.proxies import Proxies
+from mkfs.registry.retries import CONNECT_SECONDS
 from mkfs.registry.settings import HostsSettings, TlsSettings
 from mkfs.registry.transport import Transport
 from mkfs.registry.trust import Trust
@@ -65,6 +66,7 @@ class Network(httpcore2.AsyncNetworkBackend):
     def __init__(self, *answers: bytes) -> None:
         self.wire = Wire(list(answers))
         self.called: list[tuple[str, int]] = []
+        self.patience: list[float | None] = []
 
     async def connect_tcp(
         self,
@@ -75,6 +77,7 @@ class Network(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         self.called.append((host, port))
+        self.patience.append(timeout)
         return self.wire
 
 
@@ -210,6 +213,22 @@ async def test_a_node_may_have_a_mirror_in_a_private_network_but_not_another_way
             with pytest.raises(Unreachable, match=r"an artifact refers to registry\.test"):
                 await repository.resolve(named)
             assert network.wire.written == b""
+
+
+@pytest.mark.parametrize(("told", "seconds"), [("500ms", 0.5), ("1m", CONNECT_SECONDS)])
+async def test_a_mirror_is_called_as_long_as_its_file_says_and_no_longer_than_others(
+    tmp_path: Path, told: str, seconds: float
+) -> None:
+    network = Network(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", OK)
+    (tmp_path / "registry.test").mkdir()
+    (tmp_path / "registry.test" / "hosts.toml").write_text(f'[host."https://mirror.test"]\ndial_timeout = "{told}"')
+    client = RegistryClient(ClientSettings(hosts=HostsSettings((str(tmp_path),))), Credentials.anonymous())
+    client._transport = Transport(PoolTransport(Proxies(), client._trust, network))
+    reference = Reference.parse("registry.test/team/model:7b")
+    async with client:
+        assert (await client.repository(reference).resolve(reference)).data == b"hello"
+    assert network.called == [("mirror.test", 443), ("registry.test", 443)]
+    assert network.patience == [seconds, CONNECT_SECONDS]
 
 
 @pytest.mark.parametrize("proxy", ["socks5://me:pl4nted@proxy.test", "http://me:pl4nted@proxy.test:port", "http://me:pl4nted@"])

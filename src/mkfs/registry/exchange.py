@@ -17,7 +17,7 @@ from mkfs.oci.challenge import Challenge, parse_challenges
 from mkfs.registry.auth import TRIES, Authority, Refusal
 from mkfs.registry.hopeless import Hopeless
 from mkfs.registry.hosts import check_redirect
-from mkfs.registry.retries import ANSWER_SECONDS, MIRROR_ANSWER_SECONDS, persist
+from mkfs.registry.retries import ANSWER_SECONDS, CONNECT_SECONDS, MIRROR_ANSWER_SECONDS, persist
 from mkfs.registry.routes import Route
 from mkfs.registry.transport import Answer, Content, Transport
 from mkfs.registry.urls import Url
@@ -129,8 +129,14 @@ class Exchange:
     def _ask(
         self, url: Url, headers: Mapping[str, str], *, method: str = "GET", content: bytes | Content = b""
     ) -> AbstractAsyncContextManager[Answer]:
-        seconds = ANSWER_SECONDS if self._patient else MIRROR_ANSWER_SECONDS
-        return self._transport.ask(url, headers, method=method, content=content, answer_seconds=seconds)
+        return self._transport.ask(
+            url,
+            headers,
+            method=method,
+            content=content,
+            answer_seconds=ANSWER_SECONDS if self._patient else MIRROR_ANSWER_SECONDS,
+            connect_seconds=self._route.connect_seconds if url.origin == self.origin else CONNECT_SECONDS,
+        )
 
 
 def _target(answer: Answer) -> Url:

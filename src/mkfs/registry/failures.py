@@ -50,13 +50,15 @@ _LOCAL: Final = (httpx2.LocalProtocolError, httpcore2.LocalProtocolError, h11.Lo
 _PROXY: Final = (httpx2.ProxyError, httpcore2.ProxyError)
 
 
-def unreachable(error: Exception, origin: Origin, *, seconds: float, answered: bool = False) -> Unreachable:
+def unreachable(
+    error: Exception, origin: Origin, *, seconds: float, connect_seconds: float = CONNECT_SECONDS, answered: bool = False
+) -> Unreachable:
     """The error for a person. `answered`: the head of an answer had come, so what broke is its body. `seconds` is how long
-    nothing came, where that is the error.
+    nothing came, where that is the error, and `connect_seconds` how long a connection was tried.
     """
     host = origin.authority
     if isinstance(error, _CONNECTS):
-        return Unreachable(f"no connection within {CONNECT_SECONDS:.0f} s", host, _START_HINT)
+        return Unreachable(f"no connection within {connect_seconds:.3g} s", host, _START_HINT)
     if isinstance(error, _TIMEOUTS):
         return Unreachable(f"no byte for {seconds:.0f} s", host, _START_HINT)
     if isinstance(error, _LOCAL):

@@ -6,9 +6,10 @@
       capabilities = ["pull", "resolve"]
       ca = "ca.crt"
 
-Keys nobody here asks for are ignored, as containerd does: `dial_timeout`, and what comes with later versions.
+Keys nobody here asks for are ignored, as containerd does: `proxy`, and what comes with later versions.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Final, final
@@ -21,6 +22,9 @@ LIMIT_BYTES: Final = 256 * 1024  # real ones have some hundred
 
 _ALL: Final = frozenset({"pull", "resolve", "push"})
 _API: Final = "/v2"
+# As Go writes durations: "1.5s", "1m30s".
+_UNIT_SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_PART: Final = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ns|us|µs|ms|s|m|h)"
 
 
 @final
@@ -36,6 +40,7 @@ class HostEntry(Struct, frozen=True):
     clients: tuple[tuple[str, str], ...] = ()
     skip_verify: bool = False
     headers: tuple[tuple[str, str], ...] = ()
+    dial_seconds: float | None = None  # for a connection; None: as long as usual
 
 
 def decode_hosts_toml(data: bytes) -> tuple[HostEntry, ...]:
@@ -71,6 +76,7 @@ def _entry(url: str, fields: Mapping[str, object]) -> HostEntry:
         _clients(fields.get("client")),
         _flag(fields, "skip_verify"),
         _headers(fields.get("header")),
+        _seconds(fields, "dial_timeout"),
     )
 
 
@@ -79,6 +85,15 @@ def _flag(fields: Mapping[str, object], key: str) -> bool:
     if not isinstance(value, bool):
         raise UsageError(f"{key} is neither true nor false")
     return value
+
+
+def _seconds(fields: Mapping[str, object], key: str) -> float | None:
+    value = fields.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not re.fullmatch(f"(?:{_DURATION_PART})+", value, re.ASCII):
+        raise UsageError(f'{key} is no duration, as "5s" or "500ms"')
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in re.findall(_DURATION_PART, value)) or None
 
 
 def _texts(fields: Mapping[str, object], key: str) -> tuple[str, ...]:

@@ -55,7 +55,8 @@ class Lane:
         """
         origin = Origin.of(request.url.scheme, request.url.netloc.decode("ascii"))
         context = self._context(origin) if origin.scheme == "https" else None
-        wire = self._take_idle(origin, context) or await Wire.connect(origin, context, self._peers)
+        seconds = float(request.extensions["timeout"]["connect"])
+        wire = self._take_idle(origin, context) or await Wire.connect(origin, context, self._peers, seconds)
         try:
             http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_LIMIT_BYTES)
             await wire.send(_written(http, request))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, final
 
 from mkfs.errors import UsageError
 from mkfs.registry.hosts import is_loopback, names_of, origin_of
+from mkfs.registry.retries import CONNECT_SECONDS
 from mkfs.registry.settings import HostsSettings
 from mkfs.registry.trust import HostTls
 from mkfs.registry.urls import Origin, Url
@@ -42,6 +43,7 @@ class Route:
     tls: HostTls | None = None
     tags: bool = True
     digests: bool = True
+    connect_seconds: float = CONNECT_SECONDS
 
 
 @final
@@ -110,6 +112,7 @@ class Routes:
             tls=None if tls == HostTls() else tls,
             tags="resolve" in entry.capabilities,
             digests="pull" in entry.capabilities,
+            connect_seconds=min(entry.dial_seconds or CONNECT_SECONDS, CONNECT_SECONDS),
         )
 
     def _from_podman(self, place: "Place", own: Route) -> Iterable[Route]:

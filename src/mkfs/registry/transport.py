@@ -40,8 +40,8 @@ _REST_LIMIT_BYTES: Final = 64 * KIB
 # Closing sends nothing that waits for an answer; a connection that takes longer is dropped where it is.
 _CLOSE_SECONDS: Final = 1.0
 
-# Of the network; how long an answer may take is counted here, for every kind of transport alike.
-_TIMEOUTS: Final = {"connect": CONNECT_SECONDS, "read": None, "write": None, "pool": None}
+# Of the network, but for connecting: how long an answer may take is counted here, for every kind of transport alike.
+_TIMEOUTS: Final = {"read": None, "write": None, "pool": None}
 
 
 class Content(Protocol):
@@ -180,10 +180,11 @@ class Transport:
         method: str = "GET",
         content: bytes | Content = b"",
         answer_seconds: float = ANSWER_SECONDS,
+        connect_seconds: float = CONNECT_SECONDS,
     ) -> AsyncGenerator[Answer, None]:
         """Sends one request, waiting for its host's time and for a slot first, and gives its answer.
 
-        Raises `Unreachable`: no connection within `CONNECT_SECONDS`, no answer within `answer_seconds` after the last piece of
+        Raises `Unreachable`: no connection within `connect_seconds`, no answer within `answer_seconds` after the last piece of
         `content` was taken, or what else goes wrong.
         """
         origin = url.origin
@@ -192,10 +193,10 @@ class Transport:
             self._requests += 1
             try:
                 with trio.fail_after(answer_seconds) as patience:
-                    request = _request(method, url, headers, content, patience)
+                    request = _request(method, url, headers, content, patience=patience, connect_seconds=connect_seconds)
                     response = await self._inner.handle_async_request(request)
             except TRANSPORT_ERRORS as error:
-                raise unreachable(error, origin, seconds=answer_seconds) from error
+                raise unreachable(error, origin, seconds=answer_seconds, connect_seconds=connect_seconds) from error
             shown = headers.get("Authorization", "")
             answer = Answer(url, response, self, shown)
             self._manners.heard(answer, origin, lambda text: _repeats(text, shown))
@@ -257,12 +258,18 @@ class Transport:
 
 
 def _request(
-    method: str, url: Url, headers: Mapping[str, str], content: bytes | Content, patience: trio.CancelScope
+    method: str,
+    url: Url,
+    headers: Mapping[str, str],
+    content: bytes | Content,
+    *,
+    patience: trio.CancelScope,
+    connect_seconds: float,
 ) -> httpx2.Request:
     origin = url.origin
     address = httpx2.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=url.target.encode("ascii"))
     shown = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
-    extensions = {"timeout": _TIMEOUTS}
+    extensions = {"timeout": {"connect": connect_seconds, **_TIMEOUTS}}
     if isinstance(content, bytes):
         return httpx2.Request(method, address, headers=shown, content=content, extensions=extensions)
     shown |= {"Host": origin.authority, "Content-Length": str(content.size_bytes)}

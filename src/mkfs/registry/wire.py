@@ -21,7 +21,6 @@ import httpcore2
 import trio
 
 from mkfs.registry.peers import Peers
-from mkfs.registry.retries import CONNECT_SECONDS
 from mkfs.registry.urls import Origin
 from mkfs.units import MIB
 
@@ -48,13 +47,13 @@ class Wire:
         self._poll.register(connected, select.POLLIN)
 
     @classmethod
-    async def connect(cls, origin: Origin, context: ssl.SSLContext | None, peers: Peers) -> Self:
+    async def connect(cls, origin: Origin, context: ssl.SSLContext | None, peers: Peers, seconds: float) -> Self:
         """Calls `origin`, if `peers` lets us; with `context` under TLS, the certificate checked against its host name.
 
-        Raises `Hopeless` for a peer that must not be; `httpcore2.ConnectTimeout` after `CONNECT_SECONDS`, for each of both steps;
+        Raises `Hopeless` for a peer that must not be; `httpcore2.ConnectTimeout` after `seconds`, for each of both steps;
         `OSError`, which is also what TLS raises.
         """
-        with _deadline():
+        with _deadline(seconds):
             stream = await trio.open_tcp_stream(host=origin.host, port=origin.port)
         connected = socket.socket(fileno=stream.socket.detach())
         try:
@@ -62,7 +61,7 @@ class Wire:
             connected.settimeout(0)
             if context is not None:
                 connected = context.wrap_socket(connected, server_hostname=origin.host, do_handshake_on_connect=False)
-                with _deadline():
+                with _deadline(seconds):
                     await _shake_hands(connected)
         except BaseException:
             connected.close()
@@ -129,9 +128,9 @@ class Wire:
 
 
 @contextmanager
-def _deadline() -> Iterator[None]:
+def _deadline(seconds: float) -> Iterator[None]:
     """For a step of connecting."""
-    with trio.move_on_after(CONNECT_SECONDS) as scope:
+    with trio.move_on_after(seconds) as scope:
         yield
     if scope.cancelled_caught:
         raise httpcore2.ConnectTimeout
