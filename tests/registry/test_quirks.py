@@ -16,11 +16,12 @@ from mkfs.registry.credentials import Credentials
 from mkfs.registry.repository import Repository
 from mkfs.testing import faults
 from mkfs.testing.access import Basic, Bearer
+from mkfs.testing.answers import Request
 from mkfs.testing.faults import Fault, Match
 from mkfs.testing.quirks import QUIRKS, STORAGE, USERS
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.tokens import TokenIssuer
-from tests.support.little_model import DATA, MANIFEST
+from tests.support.little_model import BLOB, DATA, MANIFEST
 
 TRIES = 3  # whoever proves bytes tries as often, and more
 WANTED = [ByteRange(0, 1), ByteRange(1000, 70_000), ByteRange(len(DATA) - 5, len(DATA)), ByteRange(0, len(DATA))]
@@ -72,6 +73,28 @@ async def test_reading_goes_on(
     await everything(repository, reference, blob)
     later()
     await everything(repository, reference, blob)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "header", "status"),
+    [
+        ("manifests refuse ranges", "manifests/7b", ("range", "bytes=0-1"), 400),
+        ("Nexus, If-Range", "blobs", ("if-range", '"x"'), 412),
+        ("zot, no range from the end", "blobs", ("range", "bytes=-5"), 416),
+        ("exact ranges only", "blobs", ("range", "bytes=5-"), 416),
+        ("GCS, several ranges", "blobs", ("range", "bytes=0-1,5-6"), 400),
+        ("GHCR, several ranges", "blobs", ("range", "bytes=0-1,5-6"), 501),
+        ("CloudFront, several ranges", "blobs", ("range", "bytes=0-1,5-6"), 206),
+    ],
+)
+def test_what_is_never_asked_would_be_refused(
+    registry: MemoryRegistry, storage: MemoryRegistry, name: str, path: str, header: tuple[str, str], status: int
+) -> None:
+    """So reading through these says something."""
+    QUIRKS[name](registry, storage)
+    where = f"/v2/team/model/{path}{f'/{BLOB}' if path == 'blobs' else ''}"
+    assert registry.respond(Request("GET", where, headers=dict([header]))).status == status
+    assert registry.respond(Request("GET", where)).status == 200
 
 
 async def test_a_password_of_ecr_that_ran_out_is_fetched_again(

@@ -38,6 +38,7 @@ class Match:
 
     method: str = ""
     path: str = ""  # regular expression, searched in the path
+    header: str = ""  # regular expression, searched in the headers, each as "name: value" with the name in lower case
     digest: Digest | None = None  # the blob or manifest asked for by digest
     offset: int | None = None  # requests whose range covers this byte of the blob (a request without a range covers all)
     nth: int = 1  # counting from 1 those that match: this one and those after it
@@ -47,6 +48,7 @@ class Match:
         return (
             self.method in ("", request.method)
             and re.search(self.path, request.path) is not None
+            and (not self.header or any(re.search(self.header, f"{name}: {text}") for name, text in request.headers.items()))
             and self.digest in (None, answer.digest)
             and (self.offset is None or answer.asked is None or answer.asked.start <= self.offset < answer.asked.stop)
         )

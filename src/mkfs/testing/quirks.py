@@ -24,6 +24,7 @@ Quirk = Callable[[MemoryRegistry, MemoryRegistry], Callable[[], None]]
 
 _BLOBS: Final = "/v2/team/.*/blobs/"
 _MANIFESTS: Final = "/v2/.*/manifests/"
+_SEVERAL: Final = Match(header="^range: .*,")
 
 
 @final
@@ -37,6 +38,16 @@ class NoRangeUnit:
         if answer.status == HTTPStatus.PARTIAL_CONTENT:
             headers["Content-Range"] = headers["Content-Range"].removeprefix("bytes ")
         return replace(answer, headers=headers)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NoPromise:
+    """The answer says that it knows no ranges, whatever it does about them."""
+
+    def apply(self, answer: Answer, /) -> Answer:
+        """The header that says so."""
+        return replace(answer, headers={**answer.headers, "Accept-Ranges": "none"})
 
 
 def _tokens(
@@ -59,12 +70,14 @@ def _faults(*faults: Fault) -> Quirk:
     return install
 
 
-def _stored_elsewhere(*later: Fault, head: int = 0, url: str = STORAGE, code: int = 307) -> Quirk:
-    """Blobs at a storage host. `head`: what the storage answers to HEAD; `later`: what it answers when addresses are too old."""
+def _stored_elsewhere(*later: Fault, head: int = 0, url: str = STORAGE, code: int = 307, method: str = "") -> Quirk:
+    """Blobs at a storage host, for requests of `method`. `head`: what the storage answers to HEAD; `later`: what it answers when
+    addresses are too old.
+    """
 
     def install(registry: MemoryRegistry, storage: MemoryRegistry) -> Callable[[], None]:
         registry.repositories["downloads"] = registry.repositories["team/model"]
-        registry.faults.install(Fault(Match(path=_BLOBS), Redirect(url, code)))
+        registry.faults.install(Fault(Match(method, path=_BLOBS), Redirect(url, code)))
         if head:
             storage.faults.install(Fault(Match(method="HEAD"), Status(head)))
 
@@ -114,15 +127,24 @@ QUIRKS: Final[Mapping[str, Quirk]] = {
         Fault(Match(method="GET", path=_BLOBS), NoContentLength(), times=2),
     ),
     "Harbor, a web page for a blob": _faults(Fault(Match(method="GET", path=_BLOBS), Html200(), times=1)),
+    "ranges denied and given": _faults(Fault(Match(path=_BLOBS), NoPromise())),
     "manifests know no ranges": _faults(Fault(Match(path=_MANIFESTS), IgnoreRange())),
+    "manifests refuse ranges": _faults(Fault(Match(path=_MANIFESTS, header="^range: "), Status(400))),
     "exact ranges only": _exact_ranges_only,
     "distribution, an empty body": _faults(Fault(Match(method="GET", path=_BLOBS), ShortBody(0), times=1)),
     "no Content-Length": _faults(Fault(Match(), NoContentLength())),
     "Nexus, no unit of ranges": _faults(Fault(Match(path=_BLOBS), NoRangeUnit())),
+    "Nexus, If-Range": _faults(Fault(Match(header="^if-range: "), Status(412))),
+    "zot, no range from the end": _faults(Fault(Match(header="^range: bytes=-"), Status(416))),
+    "GCS, several ranges": _faults(Fault(_SEVERAL, Status(400))),
+    "GHCR, several ranges": _faults(Fault(_SEVERAL, Status(501, body=b"Unsupported client range"))),
+    "CloudFront, several ranges": _faults(Fault(_SEVERAL, Status(206, {"Content-Type": "multipart/byteranges; boundary=a:b"}))),
     "Gitea, a wrong type for blobs": _faults(Fault(Match(path=_BLOBS), WrongContentType("text/html"))),
     # Blobs elsewhere
     "S3, an address for GET only": _stored_elsewhere(_expired(403), head=403),
     "GHCR, HEAD of the backend": _stored_elsewhere(_expired(403), head=403, code=302),
+    "GCR, HEAD without a Location": _stored_elsewhere(_expired(403), head=403, method="GET"),
+    "Quay, addresses for a minute": _stored_elsewhere(_expired(403), head=403, code=302),
     "R2, an old address": _stored_elsewhere(_expired(400), head=405),
     "a storage that says 401": _stored_elsewhere(_expired(401)),
     "GAR, a relative address": _stored_elsewhere(url="/v2/downloads/blobs/{digest}", code=302),

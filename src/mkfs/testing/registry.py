@@ -233,7 +233,8 @@ def _blob(request: Request, digest: Digest | None, blobs: Mapping[Digest, BlobBo
     if request.method != "GET" or bounds is None or bounds[0] == "bytes=-":
         return whole
     asked = _asked(bounds[1], bounds[2], size_bytes)
-    if asked is None or (exact and asked != ByteRange(int(bounds[1] or 0), int(bounds[2] or 0) + 1)):
+    is_exact = bounds[1] and bounds[2] and int(bounds[2]) < size_bytes
+    if asked is None or (exact and not is_exact):
         return Answer(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {"Content-Range": f"bytes */{size_bytes}"}, digest=digest)
     headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{size_bytes}"
     return replace(whole, status=HTTPStatus.PARTIAL_CONTENT, span=asked, asked=asked)
