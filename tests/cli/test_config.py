@@ -17,6 +17,14 @@ def test_aliases_are_read(tmp_path: Path) -> None:
     assert (dict(config.alias), config.path) == ({"registry": "localhost:5000", "team": "ghcr.io/acme"}, path)
 
 
+def test_a_default_registry_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('default_registry = "ghcr.io"\n[alias]\n"" = "other.test"\nteam = "ghcr.io/acme"\n')
+    assert dict(load_config(path, ()).alias) == {"": "ghcr.io", "team": "ghcr.io/acme"}
+    path.write_text('[alias]\n"" = "other.test"\n')
+    assert dict(load_config(path, ()).alias) == {}
+
+
 def test_no_file_is_no_aliases(tmp_path: Path) -> None:
     config = load_config(None, (tmp_path / "missing.toml",))
     assert (dict(config.alias), config.path) == ({}, None)
@@ -34,6 +42,8 @@ def test_a_file_named_by_hand_must_exist(tmp_path: Path) -> None:
         ('[allias]\nregistry = "localhost"\n', "allias"),
         ("cache_dir = '/x'\n", "cache_dir"),
         ("[alias]\nregistry = 5000\n", "[alias]"),
+        ("default_registry = 5000\n", "default_registry"),
+        ("default_registry = ''\n", "default_registry"),
         ("[alias]\nregistry = ''\n", "[alias]"),
         ("alias = 'x'\n", "[alias]"),
         ("[alias\n", "TOML"),

@@ -105,6 +105,26 @@ def test_an_alias_stands_for_the_first_component_and_is_replaced_once(text: str,
     assert str(Reference.parse(text, aliases)) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("llama:7b", "ghcr.io/acme/llama:7b"),
+        ("team/llama:7b", "ghcr.io/acme/team/llama:7b"),
+        ("a/llama:7b", "localhost:5000/llama:7b"),  # an alias comes first
+        ("quay.io/llama:7b", "quay.io/llama:7b"),
+        ("localhost/llama:7b", "localhost/llama:7b"),
+        ("host:5000/llama:7b", "host:5000/llama:7b"),
+    ],
+)
+def test_a_default_registry_stands_before_what_names_none(text: str, expected: str) -> None:
+    assert str(Reference.parse(text, {"": "ghcr.io/acme", "a": "localhost:5000"})) == expected
+
+
+def test_a_bad_default_registry_is_named_as_such() -> None:
+    with pytest.raises(BadReference, match="the default registry is not a registry"):
+        Reference.parse("llama:7b", {"": "https://ghcr.io"})
+
+
 @pytest.mark.parametrize("value", ["http://localhost:5000", "user:secret@localhost:5000", "localhost port 5000", "", "nohost"])
 def test_a_bad_alias_is_refused_and_tells_no_secret(value: str) -> None:
     with pytest.raises(BadReference) as caught:

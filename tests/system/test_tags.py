@@ -25,8 +25,8 @@ def kit() -> Kit:
 
 def test_resolve_prints_the_digest(registry: MemoryRegistry, server: RegistryServer, kit: Kit, shell: Shell) -> None:
     digest = registry.push("team/kit", "7b", kit.manifest, kit.blobs)
-    shell.config.write_text(f'[alias]\nhere = "{server.host}"\n')
-    for reference in (f"{server.host}/team/kit:7b", f"{server.host}/team/kit@{digest}", "here/team/kit:7b"):
+    shell.config.write_text(f'default_registry = "{server.host}"\n[alias]\nhere = "{server.host}"\n')
+    for reference in (f"{server.host}/team/kit:7b", f"{server.host}/team/kit@{digest}", "here/team/kit:7b", "team/kit:7b"):
         ran = shell.run("resolve", reference)
         assert (ran.exit_code, ran.stdout, ran.stderr) == (0, f"{digest}\n", "")
     assert shell.run("resolve", f"{server.host}/team/kit:8b").exit_code == 10

@@ -1,9 +1,9 @@
 """References: `registry/repository[:tag][@digest]`, the grammar of distribution-spec "Pulling manifests" with the host always said.
 And sources, which a person may name besides: `oci:DIR[:tag][@digest]`, an OCI layout directory.
 
-Rules of this file: ASCII only, nothing is guessed. No default registry (docker, kit and modctl each have another), no default tag,
-no `library/`. Where both a tag and a digest are given, both are kept and the digest decides. An error never repeats what may be a
-password.
+Rules of this file: ASCII only, nothing is guessed. No default registry of ours (docker, kit and modctl each have another), only one
+that a person configured; no default tag, no `library/`. Where both a tag and a digest are given, both are kept and the digest
+decides. An error never repeats what may be a password.
 """
 
 import ipaddress
@@ -19,6 +19,7 @@ from mkfs.oci.digest import Digest
 NAME_LIMIT: Final = 255  # characters of registry/repository: distribution-spec warns that many clients stop there
 
 LAYOUT_PREFIX: Final = "oci:"  # as skopeo has it
+UNSAID: Final = ""  # the alias that stands before a reference without a registry
 
 _UNNAMEABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # in a mount table, or in UTF-8
 _LAYOUT_DIGEST: Final = re.compile(r"@(sha(?:256|512):[^/@]*)\Z", re.ASCII)
@@ -54,7 +55,8 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str, aliases: Mapping[str, str] = _NO_ALIASES) -> Self:
-        """Reads what a person typed. `aliases` replaces the first component, once: its value is a registry, or one with a path.
+        """Reads what a person typed. `aliases` replaces the first component, once: its value is a registry, or one with a path. The
+        one of `UNSAID` is put before a text whose first component is neither an alias nor a registry.
 
         Raises `BadReference` with a hint that says what to write instead.
         """
@@ -69,11 +71,15 @@ class Reference:
             plain = "; plain HTTP is asked for with --plain-http" if scheme[0].lower() == "http://" else ""
             raise BadReference(f"{_show(text)} starts with a scheme", hint=f"write it without: {_plain(rest)}{plain}")
         first, slash, path = text.partition("/")
-        if slash and first in aliases:
+        if not slash or (first not in aliases and not _is_host(first)):
+            first, path = UNSAID, text
+        if first in aliases:
             text = f"{aliases[first].rstrip('/')}/{path}"
             if _SCHEME.match(text) or _CREDENTIALS.match(text):
-                hint = 'write its value as host[:port][/path], e.g. "localhost:5000"'
-                raise BadReference(f"the alias {_show(first)} is not a registry", hint=hint)
+                whose = f"the alias {_show(first)}" if first else "the default registry"
+                raise BadReference(
+                    f"{whose} is not a registry", hint='write its value as host[:port][/path], e.g. "localhost:5000"'
+                )
         registry, path = _split_registry(text)
         name, at, digest_text = path.partition("@")
         repository, colon, tag = name.partition(":")
@@ -136,11 +142,15 @@ def is_tag(text: str) -> bool:
     return _TAG.fullmatch(text) is not None
 
 
+def _is_host(component: str) -> bool:
+    """Whether a first component is meant as a registry."""
+    return "." in component or ":" in component or component.lower() == "localhost"
+
+
 def _split_registry(text: str) -> tuple[str, str]:
     """The registry, checked and in lower case, and everything behind its slash."""
     registry, slash, path = text.partition("/")
-    is_host = "." in registry or ":" in registry or registry.lower() == "localhost"
-    if not slash or not is_host:
+    if not slash or not _is_host(registry):
         host = registry.partition(":")[0]
         name = _plain(text) if host and "." not in host and host != "localhost" else "NAME"  # not ghcr.io/ghcr.io
         whose = f'"{_plain(registry)}"' if slash and registry else "it"
