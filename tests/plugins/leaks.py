@@ -15,6 +15,7 @@ import os
 import stat
 import subprocess
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -28,6 +29,7 @@ LOGINS: Final = ("config.json", "auth.json", "credentials.json", "logins*.json",
 
 _OURS: Final = "mkfs"
 _READ_BYTES: Final = 1 << 20  # of a file, from its beginning: logs and documents are shorter, what is longer are bytes of models
+_SKIPPED: Final = (PermissionError, FileNotFoundError)
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
 
 
@@ -40,6 +42,7 @@ class Search(logging.Handler):
         self.found: list[str] = []
         self.own: set[Path] = set()  # the directories of tests
         self.patches = pytest.MonkeyPatch()
+        self.level_before = logging.getLogger(_OURS).level
         self._is_secret = planted.is_in
 
     def look(self, where: str, said: str | bytes | None) -> None:
@@ -75,8 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Listens. Tests see records below WARNING only where they ask for them, as without this."""
     search = config.stash[_SEARCH] = Search()
     logging.getLogger().addHandler(search)
-    ours = logging.getLogger(_OURS)
-    search.patches.setattr(ours, "level", logging.DEBUG)
+    logging.getLogger(_OURS).setLevel(logging.DEBUG)
     made, communicated, invoked = MkfsError.__init__, subprocess.Popen.communicate, CliRunner.invoke
 
     def make(self: MkfsError, what: str, where: str = "", hint: str = "") -> None:
@@ -103,6 +105,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stops listening."""
     search = config.stash[_SEARCH]
     search.patches.undo()
+    logging.getLogger(_OURS).setLevel(search.level_before)
     logging.getLogger().removeHandler(search)
 
 
@@ -139,10 +142,12 @@ def no_secrets_shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.T
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    """The files below `directory`, on its own file system, that are not made to hold secrets."""
+    """The files below `directory`, on its own file system, that are not made to hold secrets. What is gone, or closed to us, is
+    skipped.
+    """
     device, waiting = directory.stat().st_dev, [directory]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
+        with suppress(*_SKIPPED), os.scandir(waiting.pop()) as entries:
             for entry in entries:
                 about = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(about.st_mode) and about.st_dev == device:
@@ -152,7 +157,10 @@ def _files(directory: Path) -> Iterator[Path]:
 
 
 def _beginning(path: Path) -> bytes:
-    descriptor = os.open(path, _FLAGS)
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except _SKIPPED:
+        return b""
     try:
         return os.read(descriptor, _READ_BYTES)
     finally:

@@ -1,6 +1,7 @@
 """The search for planted secrets: where it finds them. Inner runs have a mark of their own, which is no secret to the outer one."""
 
 import base64
+import logging
 from collections.abc import Callable
 
 import pytest
@@ -89,6 +90,11 @@ def test_a_test_that_fails_keeps_its_own_reason(run: Run) -> None:
     result = run("print(SECRET); assert 1 == 2")
     result.assert_outcomes(failed=1, errors=1)
     result.stdout.fnmatch_lines(["*assert 1 == 2*"])
+
+
+def test_a_run_within_a_run_leaves_the_outer_one_listening(run: Run) -> None:
+    run("pass").assert_outcomes(passed=1)
+    assert logging.getLogger("mkfs").level == logging.DEBUG
 
 
 @pytest.mark.parametrize("before", range(4))

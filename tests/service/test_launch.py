@@ -110,7 +110,8 @@ def test_of_a_group_of_failures_one_is_told() -> None:
     assert sole(ExceptionGroup("all", [ValueError()])) is None
 
 
-def test_log_lines_go_to_the_file_and_libraries_are_quieter(tmp_path: Path) -> None:
+def test_log_lines_go_to_the_file_and_libraries_are_quieter(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.NOTSET, "mkfs")  # as outside of tests, where nobody listens to everything
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
