@@ -162,7 +162,7 @@ async def test_an_answer_that_is_not_exactly_what_was_asked_for_is_no_answer_her
     registry: MemoryRegistry, blob: Descriptor, monkeypatch: pytest.MonkeyPatch, actions: list[faults.Action], words: str
 ) -> None:
     if "no byte for" in words:  # the others come as fast as the machine can
-        monkeypatch.setattr("mkfs.registry.transport.STALL_SECONDS", 0.1)
+        monkeypatch.setattr("mkfs.registry.answer.STALL_SECONDS", 0.1)
         monkeypatch.setattr("mkfs.registry.exchange.ANSWER_SECONDS", 0.1)
     installed = [registry.faults.install(Fault(Match(), action)) for action in actions]
     with asking(registry) as (client, repository):

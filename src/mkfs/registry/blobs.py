@@ -13,9 +13,9 @@ from mkfs.errors import NotAuthorised, Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.ranges import ByteRange
 from mkfs.registry.addresses import Addresses
+from mkfs.registry.answer import Answer
 from mkfs.registry.exchange import Exchange
 from mkfs.registry.replies import delivered, refusal
-from mkfs.registry.transport import Answer
 
 _CONTENT: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
 # What storage hosts say to a signed address that is too old: S3 403, R2 400 and 403, Azure 403, others 401.

@@ -14,12 +14,13 @@ from urllib.parse import quote
 
 from mkfs.errors import Unreachable
 from mkfs.oci.challenge import Challenge, parse_challenges
+from mkfs.registry.answer import Answer
 from mkfs.registry.auth import TRIES, Authority, Refusal
 from mkfs.registry.hopeless import Hopeless
 from mkfs.registry.hosts import check_redirect
 from mkfs.registry.retries import ANSWER_SECONDS, CONNECT_SECONDS, MIRROR_ANSWER_SECONDS, persist
 from mkfs.registry.routes import Route
-from mkfs.registry.transport import Answer, Content, Transport
+from mkfs.registry.transport import Content, Transport
 from mkfs.registry.urls import Url
 
 T = TypeVar("T")

@@ -9,9 +9,9 @@ from mkfs.oci.digest import Digest, Verifier
 from mkfs.oci.manifest import MANIFEST_LIMIT_BYTES
 from mkfs.oci.media_types import MANIFEST_ACCEPT
 from mkfs.oci.reference import Reference
+from mkfs.registry.answer import Answer
 from mkfs.registry.exchange import Exchange
 from mkfs.registry.replies import is_web_page, no_web_page, refusal
-from mkfs.registry.transport import Answer
 
 DAMAGED_HINT: Final = "the registry's copy is damaged: push the artifact again"
 

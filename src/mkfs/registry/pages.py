@@ -4,7 +4,7 @@ import logging
 from typing import Final
 
 from mkfs.oci.links import next_link
-from mkfs.registry.transport import Answer
+from mkfs.registry.answer import Answer
 from mkfs.registry.urls import Url
 
 _log: Final = logging.getLogger(__name__)

@@ -24,13 +24,13 @@ from mkfs.oci.manifest import decode_manifest
 from mkfs.oci.media_types import OCI_INDEX
 from mkfs.oci.reference import Reference
 from mkfs.oci.referrers import artifact_type_of, fallback_tag, with_referrer
+from mkfs.registry.answer import Answer
 from mkfs.registry.exchange import Exchange
 from mkfs.registry.hopeless import Hopeless
 from mkfs.registry.hosts import check_redirect
 from mkfs.registry.manifests import claimed_digest, read_manifest
 from mkfs.registry.referrers import Referrers
 from mkfs.registry.replies import refusal
-from mkfs.registry.transport import Answer
 from mkfs.registry.urls import Url
 from mkfs.units import KIB
 

@@ -21,8 +21,9 @@ from msgspec import Struct
 
 from mkfs.errors import BadDocument, MkfsError, NotAuthorised, Unreachable
 from mkfs.oci.json import decode_json
+from mkfs.registry.answer import Answer
 from mkfs.registry.docker_config import Credential
-from mkfs.registry.transport import Answer, Transport
+from mkfs.registry.transport import Transport
 from mkfs.registry.urls import Url
 from mkfs.units import KIB
 

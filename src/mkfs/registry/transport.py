@@ -10,9 +10,7 @@ kept. Cancelling `ask`, or the reading of an answer, closes the connection and g
 here.
 """
 
-import base64
-import binascii
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, final
 
@@ -21,25 +19,15 @@ import trio
 from msgspec import Struct
 
 from mkfs import __version__
-from mkfs.errors import BadDocument, Unreachable
-from mkfs.oci.registry_error import describe_error
+from mkfs.registry.answer import Answer, repeats
 from mkfs.registry.budget import RetryBudget
 from mkfs.registry.failures import TRANSPORT_ERRORS, unreachable
-from mkfs.registry.lane import LaneBody
 from mkfs.registry.manners import Manners
-from mkfs.registry.ranges import Rest
-from mkfs.registry.retries import ANSWER_SECONDS, CONNECT_SECONDS, STALL_SECONDS
+from mkfs.registry.retries import ANSWER_SECONDS, CONNECT_SECONDS
 from mkfs.registry.slots import Slots
 from mkfs.registry.urls import Origin, Url
-from mkfs.units import KIB
 
 USER_AGENT: Final = f"mkfs/{__version__}"
-# An unread rest up to this size is received so that the connection can be used again; a longer one costs more than a new
-# connection.
-_REST_LIMIT_BYTES: Final = 64 * KIB
-# Closing sends nothing that waits for an answer; a connection that takes longer is dropped where it is.
-_CLOSE_SECONDS: Final = 1.0
-
 # Of the network, but for connecting: how long an answer may take is counted here, for every kind of transport alike.
 _TIMEOUTS: Final = {"read": None, "write": None, "pool": None}
 
@@ -72,91 +60,6 @@ class ClientStatistics(Struct, frozen=True):
     tags_moved: int  # times that a watched tag came to mean something else
     slot_waits: int  # requests that waited for others to end
     answers: int  # open now, each with a slot
-
-
-@final
-class Answer:
-    """The answer to one request; valid until its context ends. Iterating gives the raw body, up to about a mebibyte at a time."""
-
-    def __init__(self, url: Url, response: httpx2.Response, counters: "Transport", authorization: str = "") -> None:
-        self.url = url
-        self.status = response.status_code
-        self._response = response
-        self._counters = counters
-        self._authorization = authorization
-        self._body: AsyncIterator[bytes] | None = None
-        self._rest = Rest()
-
-    def header_values(self, name: str) -> list[str]:
-        """The values of all headers called `name`, in order."""
-        return self._response.headers.get_list(name)
-
-    def header(self, name: str) -> str:
-        """The value of the header `name`; "" where there is none; several joined by commas."""
-        return self._response.headers.get(name) or ""
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """The next bytes. Raises `Unreachable` when none come for `STALL_SECONDS` or the connection breaks before the end."""
-        try:
-            if self._body is None:
-                if not isinstance(self._response.stream, httpx2.AsyncByteStream):
-                    raise TypeError("the body of an asynchronous answer is asynchronous")
-                self._body = aiter(self._response.stream)
-            with trio.fail_after(STALL_SECONDS):
-                piece = await anext(self._body)
-        except TRANSPORT_ERRORS as error:
-            raise unreachable(error, self.url.origin, seconds=STALL_SECONDS, answered=True) from error
-        self._counters.received(len(piece))
-        return piece
-
-    async def receive_into(self, target: memoryview, follow: Callable[[int], None] | None = None) -> int:
-        """See `registry.ranges.BlobStream`. Cancelling may lose bytes."""
-        stream = self._response.stream
-        if not isinstance(stream, LaneBody):
-            return await self._rest.pour(self, target)
-        try:
-            with trio.fail_after(STALL_SECONDS):
-                count = await stream.receive_into(target, follow)
-        except TRANSPORT_ERRORS as error:
-            raise unreachable(error, self.url.origin, seconds=STALL_SECONDS, answered=True) from error
-        self._counters.received(count)
-        return count
-
-    async def read(self, limit_bytes: int) -> bytes:
-        """All of the body. Raises `Unreachable`, and `BadDocument` as soon as it is longer than `limit_bytes`."""
-        data = bytearray()
-        async for piece in self:
-            data += piece
-            if len(data) > limit_bytes:
-                raise BadDocument(f"the answer is too large (expected at most {limit_bytes} bytes)", self.url.origin.authority)
-        return bytes(data)
-
-    async def explanation(self) -> str:
-        """The registry's own words for a refusal, in one line; "" where there are none, or they repeat what it was shown.
-
-        Reads the body, so that the connection can serve the next request.
-        """
-        try:
-            said = describe_error(await self.read(_REST_LIMIT_BYTES))
-        except (Unreachable, BadDocument):
-            return ""
-        return "" if _repeats(said, self._authorization) else said
-
-    async def aclose(self) -> None:
-        """Gives the connection back, or closes it if the body was not read to its end."""
-        with trio.move_on_after(_CLOSE_SECONDS, shield=True):
-            try:
-                if isinstance(self._body, AsyncGenerator):
-                    await self._body.aclose()
-                await self._response.aclose()
-            except TRANSPORT_ERRORS:
-                return  # nobody waits for anything from it any more
-
-    def __repr__(self) -> str:
-        return f"<Answer {self.status} of {self.url}>"
 
 
 @final
@@ -198,17 +101,13 @@ class Transport:
             except TRANSPORT_ERRORS as error:
                 raise unreachable(error, origin, seconds=answer_seconds, connect_seconds=connect_seconds) from error
             shown = headers.get("Authorization", "")
-            answer = Answer(url, response, self, shown)
-            self._manners.heard(answer, origin, lambda text: _repeats(text, shown))
+            answer = Answer(url, response, self._received, shown)
+            self._manners.heard(answer, origin, lambda text: repeats(text, shown))
             self._answered(origin, answer.status)
             try:
                 yield answer
             finally:
                 await answer.aclose()
-
-    def received(self, count: int) -> None:
-        """So many bytes of a body came."""
-        self._received_bytes += count
 
     def may_retry(self, origin: Origin) -> bool:
         """Whether what failed at `origin` may be tried again, now that it counts as such: see `budget`."""
@@ -244,6 +143,9 @@ class Transport:
             slot_waits=self._slots.waits,
             answers=self._slots.taken,
         )
+
+    def _received(self, count: int) -> None:
+        self._received_bytes += count
 
     def _answered(self, origin: Origin, status: int) -> None:
         budget = self._budgets.get(origin)
@@ -291,13 +193,3 @@ class _Outgoing(httpx2.AsyncByteStream):
         piece = await anext(self._pieces)
         self._patience.deadline = trio.current_time() + ANSWER_SECONDS
         return piece
-
-
-def _repeats(text: str, authorization: str) -> bool:
-    """Whether `text` holds the token or password of an `Authorization` header."""
-    shown = authorization.partition(" ")[2]
-    try:
-        pair = base64.b64decode(shown, validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
-        pair = ""
-    return any(secret in text for secret in (shown, pair.partition(":")[2]) if secret)
