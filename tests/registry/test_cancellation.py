@@ -154,6 +154,7 @@ async def test_whatever_is_asked_may_be_cancelled_at_any_await(
                     await repository.digest_of(reference)
                     await repository.referrers(blob.digest)
                     await repository.head_blob(blob)
+                    assert await repository.tags() == ("7b",)
 
                 await work()
                 issuer.revoke()
