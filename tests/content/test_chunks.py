@@ -30,7 +30,7 @@ from mkfs.ranges import ByteRange
 from mkfs.testing.faults import Fault, Flip, IgnoreRange, Match, Reset, Stall, Status
 from mkfs.testing.sources import MemoryReader
 from mkfs.units import MIB
-from tests.support.layers import LARGE, Blob, engine_at, seeded
+from tests.support.layers import LARGE, Blob, all_given_back, engine_at, seeded
 
 WHOLE = LARGE.whole
 TWO_FILES = Blob(seeded(5, 6 * MIB + 100))
@@ -85,7 +85,7 @@ async def test_only_the_chunk_that_is_wanted_is_fetched_and_once(tmp_path: Path)
         await right(chunks, ByteRange(5 * MIB + 10, 5 * MIB + 20))
         await right(chunks, ByteRange(5 * MIB + 500, 6 * MIB))
         assert [served.range for served in reader.requests()] == [ByteRange(5 * MIB, 6 * MIB)]
-        assert engine.buffers.lent == 0
+        await all_given_back(engine)
     async with opened(tmp_path, reader) as (_, chunks):  # another process, later
         await right(chunks, ByteRange(5 * MIB, 6 * MIB))
         assert len(reader.requests()) == 1
@@ -103,7 +103,7 @@ async def test_neighbours_come_in_one_request_up_to_eight_mebibytes(tmp_path: Pa
             ByteRange(18 * MIB, WHOLE.stop),
         ]
         assert reader.bytes_sent() == WHOLE.length
-        assert engine.buffers.lent == 0
+        await all_given_back(engine)
 
 
 async def test_readers_of_neighbouring_chunks_share_a_request(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ async def test_a_chunk_that_was_hurt_on_the_way_is_fetched_again_past_all_caches
         await right(chunks, ByteRange(0, 8 * MIB))
         assert reader.bytes_sent() == 9 * MIB
         assert ["cache-control" in served.header_names for served in reader.requests()] == [False, True]
-        assert engine.buffers.lent == 0
+        await all_given_back(engine)
 
 
 @pytest.mark.logs("do not match", "two fetches brought the same wrong bytes")
@@ -193,7 +193,7 @@ async def test_a_broken_transfer_goes_on_and_a_dead_registry_is_an_error_for_now
         dead = reader.faults.install(Fault(Match(), Status(503)))
         with pytest.raises(Unreachable):
             await chunks.read(ByteRange(9 * MIB, 12 * MIB))  # not where the last one stopped: nothing goes ahead
-        assert engine.buffers.lent == 0
+        await all_given_back(engine)
         reader.faults.mend(dead)
         await right(chunks, WHOLE)
 
@@ -204,7 +204,7 @@ async def test_a_server_that_ignores_ranges_is_found_out(tmp_path: Path) -> None
     async with opened(tmp_path, reader) as (engine, chunks):
         with pytest.raises(RangesIgnored):
             await chunks.read(ByteRange(MIB, MIB + 1))
-        assert engine.buffers.lent == 0
+        await all_given_back(engine)
 
 
 async def test_what_nobody_waits_for_any_more_is_not_fetched_on(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ async def test_what_nobody_waits_for_any_more_is_not_fetched_on(tmp_path: Path) 
         with trio.move_on_after(0.05):
             await chunks.read(ByteRange(0, 2 * MIB))
         await trio.testing.wait_all_tasks_blocked(0.01)
-        assert engine.buffers.lent == 0
+        await all_given_back(engine)
         assert chunks.statistics().waiting == 0
         reader.faults.mend_all()
         await right(chunks, ByteRange(0, 2 * MIB))

@@ -1,8 +1,9 @@
 """A run of chunks: what one request brings of a layer whose chunk index is trusted, each chunk checked as soon as it is there.
 
 Theory. A *want* is one chunk that a flight waits for; a run is neighbouring wants. The run is received into one borrowed buffer;
-behind the received bytes, chunk after chunk is copied into memory of its own, checked and kept, and its want *lands*. Nobody waits
-for the chunks after his own. A chunk that is wrong is fetched once more by itself, past all caches; then it is wrong for good.
+behind the received bytes, by the thread that receives, chunk after chunk is checked and kept, and its want *lands*, with a copy if
+a reader waits for it. Nobody waits for the chunks after his own. A chunk that is wrong is fetched once more by itself, past all
+caches; then it is wrong for good.
 
 Atomic between checkpoints: a want has landed, has failed, was left by its flight, or its run still works for it; `_waiting` counts
 the last kind. When nobody is left who waits, the run is cancelled. Its buffer is borrowed exactly while it works.
@@ -23,7 +24,6 @@ from mkfs.content.chunk_store import ChunkStore
 from mkfs.content.engine import Engine
 from mkfs.content.reads import Buffer
 from mkfs.content.receive import receive
-from mkfs.content.together import all_done
 from mkfs.errors import Mismatch
 from mkfs.oci.descriptor import Descriptor
 from mkfs.ranges import ByteRange
@@ -39,15 +39,15 @@ class Want(Struct, eq=False):
     number: int
     waiters: Waiters
     settled: trio.Event = field(default_factory=trio.Event)
-    chunk: Buffer = b""
+    chunk: Buffer | None = None  # None once it landed: it is in the store, and nobody waited
     error: Exception | None = None
     turn: trio.CancelScope = field(default_factory=trio.CancelScope)  # of the wait for its turn between processes
     has_turn: bool = False  # that wait is over
     left: bool = False  # the flight is gone
     run: "ChunkRun | None" = None
 
-    def land(self, chunk: Buffer) -> None:
-        """Gives the flight its bytes, which were checked."""
+    def land(self, chunk: Buffer | None) -> None:
+        """Gives the flight its bytes, which were checked and kept."""
         self.chunk = chunk
         self.settled.set()
 
@@ -115,7 +115,9 @@ class ChunkRun:
         self._bytes = ByteRange(grid.chunk_range(wants[0].number).start, grid.chunk_range(wants[-1].number).stop)
         self._scope = trio.CancelScope()
         self._waiting = len(wants)
-        self._advanced = trio.Event()
+        self._settled = 0  # of the wants: checked, right or wrong
+        self._now = 0.0
+        self._token = trio.lowlevel.current_trio_token()
         self._wrong: list[tuple[Want, Mismatch]] = []
         self._hosts: set[str] = set()
         self.received_bytes = 0
@@ -141,7 +143,7 @@ class ChunkRun:
                 async with means.engine.admission.admitted(self._urgency):
                     buffer = await means.borrow()
                     try:
-                        await all_done((partial(self._receive, buffer), partial(self._settle, buffer)))
+                        await self._receive(buffer)
                         for want, error in self._wrong:
                             await self._again(want, error, buffer)
                     finally:
@@ -158,60 +160,69 @@ class ChunkRun:
         return min(want.waiters.urgency() for want in self._wants)
 
     async def _receive(self, buffer: mmap) -> None:
-        means = self._means
+        means, self._now = self._means, trio.current_time()
         with memoryview(buffer)[: self._bytes.length] as into:
-            await receive(means.reader, means.blob, self._bytes, into, progress=self._received)
 
-    def _received(self, count: int, host: str) -> None:
+            async def received(count: int, host: str) -> None:
+                await self._count(count, host)
+                if self._next_in(self.received_bytes) is not None:  # not received by a thread that did it
+                    await means.engine.hashing(self._settle, into, self.received_bytes)
+
+            follow = partial(self._settle, into)
+            await receive(means.reader, means.blob, self._bytes, into, progress=received, follow=follow)
+
+    async def _count(self, count: int, host: str) -> None:
         self.received_bytes += count
         self._means.engine.admission.received(count)
         self._hosts.add(host)
-        self._advanced.set()
-        self._advanced = trio.Event()
+        self._now = trio.current_time()
 
-    async def _settle(self, buffer: mmap) -> None:
-        """Follows the received bytes."""
-        for want in self._wants:
+    def _next_in(self, done: int) -> Want | None:
+        """The next want to settle, if its chunk is within the first `done` bytes of the run."""
+        want = self._wants[self._settled] if self._settled < len(self._wants) else None
+        return None if want is None or self._chunk_range(want).stop - self._bytes.start > done else want
+
+    def _settle(self, into: memoryview, done: int) -> None:
+        """Checks and keeps the chunks that are within the first `done` bytes, in a thread."""
+        while (want := self._next_in(done)) is not None:
             chunk = self._chunk_range(want)
-            while self.received_bytes < chunk.stop - self._bytes.start:
-                await self._advanced.wait()
-            try:
-                await self._keep(want, buffer, chunk.start - self._bytes.start)
-            except Mismatch as error:
-                self._wrong.append((want, error))
+            with into[chunk.start - self._bytes.start : chunk.stop - self._bytes.start] as received:
+                try:
+                    kept = self._keep(want, received)
+                except Mismatch as error:
+                    self._wrong.append((want, error))
+                else:
+                    self._token.run_sync_soon(self._landed, want, kept)
+            self._settled += 1
 
-    async def _keep(self, want: Want, buffer: mmap, at: int) -> None:
-        now = trio.current_time()
+    def _keep(self, want: Want, received: memoryview) -> bytes | None:
+        return self._means.store.keep(want.number, received, self._now, wanted=lambda: want.waiters.urgency() is Urgency.DEMAND)
 
-        def keep() -> bytes:
-            with memoryview(buffer)[at : at + self._chunk_range(want).length] as received:
-                chunk = bytes(received)  # private: nobody writes to it any more, and the buffer goes on to others
-            self._means.store.keep(want.number, chunk, now)
-            return chunk
-
-        chunk = await self._means.engine.hashing(keep)
+    def _landed(self, want: Want, kept: bytes | None) -> None:
         self._means.release(want.number)
         if not want.left:
             self._waiting -= 1
-            want.land(chunk)
+            want.land(kept)
 
     async def _again(self, want: Want, first: Mismatch, buffer: mmap) -> None:
         """A verdict needs a second fetch: what was wrong may have been a cache on the way."""
         means, chunk = self._means, self._chunk_range(want)
         log.warning("bytes %s of %s do not match their digest; fetching them again past all caches", chunk, means.label)
         with memoryview(buffer)[: chunk.length] as into:
-            await receive(means.reader, means.blob, chunk, into, fresh=True, progress=self._received)
-        try:
-            await self._keep(want, buffer, 0)
-        except Mismatch as second:
-            brought = "the same wrong bytes" if second.what == first.what else "different wrong bytes"
-            error = Mismatch(
-                f"bytes {chunk} of layer {means.blob.digest} do not match their digest: two fetches brought {brought}",
-                f"{means.label}, from {', '.join(sorted(self._hosts))}",
-                "the registry's copy is damaged: push the artifact again; reads are tried again after a minute",
-            )
-            log.error("%s: %s (%s)", means.label, error.what, error.where)  # noqa: TRY400 - a verdict, no trace wanted
-            want.fail(error)
+            await receive(means.reader, means.blob, chunk, into, fresh=True, progress=self._count)
+            try:
+                self._landed(want, await means.engine.hashing(self._keep, want, into))
+                return
+            except Mismatch as error:
+                second = error
+        brought = "the same wrong bytes" if second.what == first.what else "different wrong bytes"
+        verdict = Mismatch(
+            f"bytes {chunk} of layer {means.blob.digest} do not match their digest: two fetches brought {brought}",
+            f"{means.label}, from {', '.join(sorted(self._hosts))}",
+            "the registry's copy is damaged: push the artifact again; reads are tried again after a minute",
+        )
+        log.error("%s: %s (%s)", means.label, verdict.what, verdict.where)
+        want.fail(verdict)
 
     def _chunk_range(self, want: Want) -> ByteRange:
         return self._means.store.index.grid.chunk_range(want.number)

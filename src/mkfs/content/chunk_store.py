@@ -8,6 +8,7 @@ Atomic: any thread may call; a chunk is kept whole or not at all.
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Final, final
 
 from mkfs.cache.hot import HotChunks
@@ -82,8 +83,11 @@ class ChunkStore:
         numbers = list(chunks) if stored is None else stored.missing(chunks)
         return [number for number in numbers if self._memory.get(self.index.digest_of(number)) is None]
 
-    def keep(self, number: int, chunk: bytes, now: float) -> None:
-        """Checks `chunk` and keeps it where there is room. Blocks. Raises `Mismatch`; then nothing was kept."""
+    def keep(self, number: int, chunk: memoryview, now: float, *, wanted: Callable[[], bool]) -> bytes | None:
+        """Checks `chunk`, which nobody may change meanwhile, and keeps it where there is room. Blocks.
+
+        A copy of it where that is `wanted`, or only memory keeps it. Raises `Mismatch`; then nothing was kept.
+        """
         self.open(now)
         if self._partial is not None and now >= self._asks_at:
             try:
@@ -92,9 +96,11 @@ class ChunkStore:
                 self._refused(error, now)
             else:
                 self.refusal = None
-                return
+                return bytes(chunk) if wanted() else None
         self.index.check(number, chunk)
-        self._memory.get_or_load(self.index.digest_of(number), lambda: memoryview(chunk))
+        copy = bytes(chunk)
+        self._memory.get_or_load(self.index.digest_of(number), lambda: memoryview(copy))
+        return copy
 
     def close(self) -> None:
         """Lets go of the cache's files. What is kept later is kept in memory."""

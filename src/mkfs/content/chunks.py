@@ -78,7 +78,7 @@ class ChunkFetch:
     def __init__(self, *, means: RunMeans, lock: LayerLock, store: ChunkStore, readahead: Readahead) -> None:
         self._means, self._lock, self._store, self._readahead = means, lock, store, readahead
         self._engine, self._grid = means.engine, store.index.grid
-        self._flights: Flights[int, Buffer] = Flights(means.engine.nursery)
+        self._flights: Flights[int, Buffer | None] = Flights(means.engine.nursery)
         self._waiters: dict[int, Waiters] = {}  # of the flights
         self._verdicts: dict[int, Verdict] = {}
         self._wants: list[Want] = []  # not gathered yet
@@ -121,23 +121,31 @@ class ChunkFetch:
     async def read(self, wanted: ByteRange) -> Buffer:
         """See `LayerReads`. Raises `RangesIgnored`, too: then the layer has to be fetched whole."""
         self._look_ahead(wanted)
-        answer = await self._engine.on_disk(self._store.read, wanted)
+        chunks = self._grid.chunks(wanted)
+        answer, missing = await self._engine.on_disk(self._look_up, wanted, chunks)
         if answer is not None:
             return answer
-        chunks = self._grid.chunks(wanted)
-        missing = await self._engine.on_disk(self._store.missing, chunks)
         assembled = bytearray(wanted.length)
 
         async def fill(number: int) -> None:
             chunk = self._grid.chunk_range(number)
             part = chunk.overlap(wanted)
             piece = None if number in missing else await self._engine.on_disk(self._store.read, part)
-            if piece is None:
-                piece = memoryview(await self._chunk(number, Urgency.DEMAND))[part.start - chunk.start : part.stop - chunk.start]
+            while piece is None:
+                whole = await self._chunk(number, Urgency.DEMAND)
+                if whole is None:  # it came as nobody waited for it yet
+                    piece = await self._engine.on_disk(self._store.read, part)
+                else:
+                    piece = memoryview(whole)[part.start - chunk.start : part.stop - chunk.start]
             assembled[part.start - wanted.start : part.stop - wanted.start] = piece
 
         await all_done(partial(fill, number) for number in chunks)
         return assembled
+
+    def _look_up(self, wanted: ByteRange, chunks: range) -> tuple[Buffer | None, list[int]]:
+        """The bytes if they are here; else which of `chunks` are not. Blocks."""
+        answer = self._store.read(wanted)
+        return answer, [] if answer is not None else self._store.missing(chunks)
 
     async def is_complete(self) -> bool:
         """Whether every chunk is here, as far as is known without reading them."""
@@ -201,8 +209,8 @@ class ChunkFetch:
 
     # --- one chunk
 
-    async def _chunk(self, number: int, urgency: Urgency) -> Buffer:
-        """All of chunk `number`, fetched by somebody. Raises what `read` raises."""
+    async def _chunk(self, number: int, urgency: Urgency) -> Buffer | None:
+        """All of chunk `number`, fetched by somebody; None where it is in the store now. Raises what `read` raises."""
         verdict = self._verdicts.get(number)
         if verdict is not None and trio.current_time() < verdict.until:
             raise copy.copy(verdict.error) from verdict.error
@@ -214,7 +222,7 @@ class ChunkFetch:
             if not waiters:
                 self._waiters.pop(number, None)
 
-    async def _bring(self, number: int, waiters: Waiters) -> Buffer:
+    async def _bring(self, number: int, waiters: Waiters) -> Buffer | None:
         """The flight of chunk `number`."""
         want = Want(number, waiters)
         self._enqueue(want)

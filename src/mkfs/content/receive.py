@@ -1,6 +1,7 @@
 """One range of a blob into memory, whatever breaks on the way: the loop that every fetch of ours is made of."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, final
 
 import trio
@@ -14,7 +15,7 @@ from mkfs.units import MIB
 
 # While somebody waits at a prompt for `mount`, a dead registry is given up sooner.
 IMPATIENT_SECONDS: Final = 25.0
-PIECE_BYTES: Final = MIB  # asked of a stream at once: whoever follows what was received goes by chunks
+PIECE_BYTES: Final = MIB  # asked of a stream at once by who does not follow it
 
 
 @final
@@ -30,12 +31,14 @@ async def receive(
     *,
     fresh: bool = False,
     give_up_seconds: float = GIVE_UP_SECONDS,
-    progress: Callable[[int, str], None] | None = None,
+    progress: Callable[[int, str], Awaitable[None]] | None = None,
+    follow: Callable[[int], None] | None = None,
 ) -> None:
     """Fills `into`, which is as long as `wanted`, with unproven bytes; a transfer that breaks goes on from its last good byte.
 
-    `progress` is told bytes and host of each piece. Raises `RangesIgnored`, `Unreachable` after `give_up_seconds` without a byte,
-    `NotFound`, `NotAuthorised`. Cancelling leaves `into` partly written.
+    `progress` is told bytes and host of each piece; `follow` hears in a thread, where one receives, how much of `into` is there
+    (see `BlobStream.receive_into`). Raises `RangesIgnored`, `Unreachable` after `give_up_seconds` without a byte, `NotFound`,
+    `NotAuthorised`. Cancelling leaves `into` partly written.
     """
     patience = Patience(trio.current_time(), give_up_seconds)
     done = 0
@@ -46,13 +49,20 @@ async def receive(
                 if stream.range != missing:
                     raise RangesIgnored
                 while done < wanted.length:
-                    count = await stream.receive_into(into[done : done + PIECE_BYTES])
+                    if follow is None:
+                        count = await stream.receive_into(into[done : done + PIECE_BYTES])
+                    else:
+                        count = await stream.receive_into(into[done:], partial(_told, follow, done))
                     done += count
-                    patience.progressed(trio.current_time())
                     if progress is not None:
-                        progress(count, stream.host)
+                        await progress(count, stream.host)
+                    patience.progressed(trio.current_time())  # after: a wait for our own disk is not the network's
         except Unreachable as error:
             await pause(patience, error)
+
+
+def _told(follow: Callable[[int], None], before: int, count: int) -> None:
+    follow(before + count)
 
 
 async def pause(patience: Patience, error: Unreachable) -> None:
