@@ -13,7 +13,7 @@ from mkfs.units import KIB, MIB
 
 _LAYERS: Final = 100
 _ROUND_TRIPS: Final = 5
-_LARGE_BYTES: Final = 2 * MIB  # too large to be fetched by a mount: head and tail of each are
+_LARGE_BYTES: Final = 2 * MIB  # too large to be fetched by a mount: the head of each is
 _SMALL_BYTES: Final = 64 * KIB
 
 

@@ -278,18 +278,20 @@ async def test_a_shard_that_cannot_be_fetched_ahead_fails_nobody(tmp_path: Path,
         await mount.read_all(THIRD)
 
 
+async def held_up(mount: Shown, nursery: trio.Nursery, name: str) -> Stall:
+    """Somebody waits for a file that does not come; the fault, to be released."""
+    held = Stall(after_bytes=MIB)
+    mount.reader.faults.install(Fault(Match(digest=mount.files[name].digest), held, times=1))
+    nursery.start_soon(mount.look, name, 0, 8)
+    while not held.gate.waiting:
+        await trio.lowlevel.checkpoint()
+    return held
+
+
 async def test_the_next_shard_waits_for_what_somebody_waits_for(tmp_path: Path) -> None:
     async with shown(tmp_path, shards(), indexed=False) as mount, trio.open_nursery() as nursery:
         await mount.read_all(FIRST)
-        held = [Stall(after_bytes=MIB), Stall(after_bytes=MIB)]
-        mount.reader.faults.install(Fault(Match(digest=SHARDS[1].digest), held[0], times=1))
-        mount.reader.faults.install(Fault(Match(digest=SHARDS[3].digest), held[1], times=1))
-        nursery.start_soon(mount.look, FOURTH, 0, 8)
-        while not held[1].gate.waiting:
-            await trio.lowlevel.checkpoint()
-        nursery.start_soon(mount.look, SECOND, 0, 8)
-        while not held[0].gate.waiting:
-            await trio.lowlevel.checkpoint()
+        held = [await held_up(mount, nursery, name) for name in (FOURTH, SECOND)]
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert mount.sent(THIRD) == 0
         for stall in held:
@@ -301,15 +303,7 @@ async def test_the_next_shard_waits_for_what_somebody_waits_for(tmp_path: Path) 
 async def test_a_reader_who_comes_for_a_shard_that_is_fetched_ahead_does_not_wait_behind_others(tmp_path: Path) -> None:
     async with shown(tmp_path, shards(), indexed=False) as mount, trio.open_nursery() as nursery:
         await mount.read_all(FIRST)
-        held = [Stall(after_bytes=MIB), Stall(after_bytes=MIB)]
-        mount.reader.faults.install(Fault(Match(digest=SHARDS[1].digest), held[0], times=1))
-        mount.reader.faults.install(Fault(Match(digest=SHARDS[3].digest), held[1], times=1))
-        nursery.start_soon(mount.look, FOURTH, 0, 8)
-        while not held[1].gate.waiting:
-            await trio.lowlevel.checkpoint()
-        nursery.start_soon(mount.look, SECOND, 0, 8)
-        while not held[0].gate.waiting:
-            await trio.lowlevel.checkpoint()
+        held = [await held_up(mount, nursery, name) for name in (FOURTH, SECOND)]
         with trio.fail_after(5):
             await mount.look(THIRD, 0, 8)
         for stall in held:
