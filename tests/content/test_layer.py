@@ -143,6 +143,25 @@ async def test_broken_transfers_go_on_from_the_last_good_byte(tmp_path: Path, au
         assert engine.buffers.lent == 0
 
 
+@pytest.mark.parametrize(("streams", "requests"), [(2, [32, 8]), (4, [16, 16, 8]), (6, [8, 8, 8, 8, 8])])
+async def test_as_many_requests_are_under_way_as_the_link_rewards(tmp_path: Path, streams: int, requests: list[int]) -> None:
+    reader, held = TWO_LAPS.reader(), Stall(after_bytes=MIB)
+    reader.faults.install(Fault(Match(), held))
+    async with engine_at(tmp_path / "cache") as engine:
+        engine.admission.pace.streams = streams
+        layer = layer_of(engine, reader, TWO_LAPS)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(layer.prove)
+            with trio.fail_after(30):
+                while held.gate.waiting < len(requests):
+                    await trio.lowlevel.checkpoint()
+            sizes = sorted((served.range.length // MIB for served in reader.requests()), reverse=True)
+            assert sizes[: len(requests)] == requests
+            held.release()
+        assert bytes(await layer.read(WHOLE)) == TWO_LAPS.content
+        assert engine.buffers.lent == 0
+
+
 @pytest.mark.parametrize("stalled", [0, 9 * MIB + 1, 31 * MIB, 33 * MIB], ids=lambda at: f"at {at // MIB} MiB")
 async def test_streams_that_overtake_each_other_prove_the_same_bytes(tmp_path: Path, stalled: int) -> None:
     reader, second = TWO_LAPS.reader(), 32 * MIB  # where the second request begins
