@@ -1,5 +1,6 @@
 """The way in: a formatter's line goes to the formatter, everything else is ours."""
 
+import gc
 import re
 import subprocess
 import sys
@@ -97,6 +98,7 @@ def test_a_mounts_daemon_is_started_before_the_words_are_read(line: str, is_star
     with pytest.raises(SystemExit):
         entrance.main()
     assert seen == (["started", "read with daemon", "left"] if is_started else ["read with None"])
+    assert gc.isenabled()
 
 
 def test_words_that_make_no_sense_leave_no_daemon(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def _run(daemon: object) -> NoReturn:
         app.main(obj=daemon)
     finally:
         gc.freeze()  # all of it goes with the process: looking for garbage in it first would take 10 ms
+        gc.enable()
 
 
 def _format(arguments: Sequence[str]) -> NoReturn:
