@@ -183,10 +183,12 @@ class ChunkFetch:
             self._engine.nursery.start_soon(self._learn, file)
 
     async def expect(self, begin: int) -> None:
-        """Fetches what is read first by who begins at `begin`. Raises nothing."""
-        stop = self._file_stop(begin)
-        told = self._readahead.expect(begin, trio.current_time(), widest_bytes=WIDEST_WINDOW_BYTES, stop=stop)
-        if told is not None and self._store.is_shared(trio.current_time()):
+        """Fetches what is read first by who begins at `begin`, if it can be kept. Raises nothing."""
+        now = trio.current_time()
+        if not self._store.is_shared(now):  # nor is it told: a reader would take it for fetched
+            return
+        told = self._readahead.expect(begin, now, widest_bytes=WIDEST_WINDOW_BYTES, stop=self._file_stop(begin))
+        if told is not None:
             await self._fetch_ahead(told)
 
     def _file_stop(self, offset: int) -> int:

@@ -65,14 +65,17 @@ def _weights(tree: Tree, layers: Sequence[Layer]) -> Iterator[list[_Shard]]:
     for node in map(tree.node, range(ROOT, ROOT + len(tree))):
         if not isinstance(node, Directory):
             continue
-        named = ((_kind(name), natural_key(name), tree.node(number)) for name, number in node.children.items())
-        weights = sorted((each for each in named if each[0] in _WEIGHTS), key=lambda each: each[:2])
+        weights = [
+            (kind, natural_key(name), tree.node(number))
+            for name, number in node.children.items()
+            if (kind := _kind(name)) in _WEIGHTS  # first: there may be a million names, and few are weights
+        ]
+        weights.sort(key=lambda each: each[:2])
         for kind, group in groupby(weights, key=lambda each: each[0]):
-            files = [file for _, _, file in group if isinstance(file, File) and file.layer is not None and len(file.extents) == 1]
             yield [
                 _Shard(layers[file.layer], ModelFile(_place(file), kind in _WITH_HEADER))
-                for file in files
-                if file.layer is not None
+                for _, _, file in group
+                if isinstance(file, File) and file.layer is not None and len(file.extents) == 1
             ]
 
 
