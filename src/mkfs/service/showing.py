@@ -15,7 +15,7 @@ import trio
 from mkfs.content.artifact import Artifact
 from mkfs.content.layer import Layer
 from mkfs.fuse.session import MountOptions, Session, mount
-from mkfs.registry.repository import Repository
+from mkfs.service.companions import Mounted, accompany
 from mkfs.service.opening import Means
 from mkfs.service.pipe import Outcome
 from mkfs.service.settings import MountSettings
@@ -35,8 +35,9 @@ async def show_artifact(artifact: Artifact, means: Means, settings: MountSetting
     forest = Forest()
     planted = forest.plant(artifact.tree, artifact.layers, description.digest)
     ownership = Ownership(settings.uid, settings.gid, settings.umask, settings.allow_other)
+    file_system = ModelFS(forest, ownership)
     session = mount(
-        ModelFS(forest, ownership),
+        file_system,
         MountOptions(Path(settings.mountpoint), name, settings.allow_other, settings.read_timeout_seconds, settings.xattr),
     )
     for layer in artifact.layers:
@@ -56,17 +57,7 @@ async def show_artifact(artifact: Artifact, means: Means, settings: MountSetting
 
                 nursery.start_soon(stop_when_told)
                 await nursery.start(serve)
-                if settings.fill:
-                    from mkfs.service.background import fill
-
-                    nursery.start_soon(fill, artifact.layers)
-                if settings.scrub_bytes_per_second is not None:
-                    from mkfs.service.scrubbing import scrub_slowly
-
-                    nursery.start_soon(scrub_slowly, means.engine.cache, settings.scrub_bytes_per_second)
-                if settings.tag_ttl_seconds and isinstance(means.repository, Repository) and means.reference.tag is not None:
-                    meant = description.index or description.digest
-                    nursery.start_soon(means.repository.watch_tag, means.reference, meant, settings.tag_ttl_seconds)
+                accompany(Mounted(settings, means, file_system, session, [artifact]), nursery)
                 log.info("mounted %s at %s, pid %d", name, settings.mountpoint, os.getpid())
                 notices = (*artifact.notices, DEFERRED_NOTICE) if settings.source.deferred else artifact.notices
                 try:

@@ -1,0 +1,41 @@
+"""What runs beside a mount that serves: each a task that ends with it, and imported only where it is wanted."""
+
+from typing import final
+
+import trio
+from msgspec import Struct
+
+from mkfs.content.artifact import Artifact
+from mkfs.fuse.session import Session
+from mkfs.registry.repository import Repository
+from mkfs.service.opening import Means
+from mkfs.service.settings import MountSettings
+from mkfs.vfs.model_fs import ModelFS
+
+
+@final
+class Mounted(Struct, frozen=True, eq=False):
+    """A mount that serves, for whoever tells of it or works for it."""
+
+    settings: MountSettings
+    means: Means
+    file_system: ModelFS
+    session: Session
+    artifacts: list[Artifact]  # what is shown; more come and none goes
+
+
+def accompany(mounted: Mounted, nursery: trio.Nursery) -> None:
+    """Starts, in `nursery`, what the settings ask for."""
+    settings, means = mounted.settings, mounted.means
+    if settings.fill:
+        from mkfs.service.background import fill
+
+        nursery.start_soon(fill, [layer for artifact in mounted.artifacts for layer in artifact.layers])
+    if settings.scrub_bytes_per_second is not None:
+        from mkfs.service.scrubbing import scrub_slowly
+
+        nursery.start_soon(scrub_slowly, means.engine.cache, settings.scrub_bytes_per_second)
+    if settings.tag_ttl_seconds and isinstance(means.repository, Repository) and means.reference.tag is not None:
+        description = mounted.artifacts[0].description
+        meant = description.index or description.digest
+        nursery.start_soon(means.repository.watch_tag, means.reference, meant, settings.tag_ttl_seconds)
