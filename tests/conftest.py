@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "pytester",
+    "tests.plugins.faults",
     "tests.plugins.leaks",
     "tests.plugins.logs",
     "tests.plugins.mounts",

@@ -20,6 +20,7 @@ def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
         yield Theatre(Stage(tmp_path_factory.mktemp("crashes"), server))
 
 
+@pytest.mark.fault("C")
 @pytest.mark.strace
 @pytest.mark.parametrize(
     ("scenario", "call", "number"),

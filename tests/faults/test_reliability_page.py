@@ -1,0 +1,23 @@
+"""docs/RELIABILITY.md lists the cases there are, and none failed when it was written."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.plugins.faults import cases_on
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "RELIABILITY.md").read_text("utf-8")
+
+
+def test_the_page_lists_every_case_and_no_other(tmp_path: Path) -> None:
+    target = tmp_path / "cases.json"
+    words = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "fault", f"--list-faults={target}"]
+    subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    there = {group: sorted(cases) for group, cases in json.loads(target.read_text()).items()}
+    assert {group: sorted(cases) for group, cases in cases_on(PAGE).items()} == there, "run scripts/faults"
+
+
+def test_no_case_on_the_page_failed() -> None:
+    assert " — **failed" not in PAGE

@@ -1,0 +1,47 @@
+"""The table of faults is made of what happened."""
+
+import pytest
+
+from tests.plugins.faults import _BEGIN, _END, cases_on, written
+
+PAGE = f"# Reliability\n\n{_BEGIN}\nold\n{_END}\n\nmore\n"
+
+
+def test_results_stand_between_the_marks_and_are_found_again() -> None:
+    page = written(PAGE, {"T": {"a name: x_y": "passed", "b": "failed: WrongByte: at 3"}})
+    assert page.startswith("# Reliability\n")
+    assert page.endswith(f"{_END}\n\nmore\n")
+    assert "old" not in page
+    assert "| T | tars that are damaged, exotic or hostile | 2 | 1 | 1 | 0 |" in page
+    assert "- b — **failed: WrongByte: at 3**" in page
+    assert cases_on(page)["T"] == ["a name: x\\_y", "b"]
+    assert written(page, {"T": {"a name: x_y": "passed"}}).count(_BEGIN) == 1
+
+
+def test_a_case_is_noted_by_the_worst_of_its_phases(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nmarkers =\n    fault(group): a case")
+    pytester.makepyfile(
+        """
+        import pytest
+        pytestmark = pytest.mark.fault("Z")
+
+        @pytest.fixture
+        def untidy():
+            yield
+            raise AssertionError("left behind")
+
+        def test_right(): pass
+        @pytest.mark.parametrize("n", [1], ids=["one"])
+        def test_wrong(n): assert n == 2
+        def test_untidy(untidy): pass
+        """
+    )
+    page = pytester.path / "page.md"
+    page.write_text(PAGE)
+    pytester.runpytest_inprocess("-p", "tests.plugins.faults", "--reliability", str(page)).assert_outcomes(
+        passed=2, failed=1, errors=1
+    )
+    text = page.read_text()
+    assert "compressed layers: damaged, bombs, other than they say | 3 | 1 | 2 | 0 |" in text
+    assert "- wrong: one — **failed: AssertionError: assert 1 == 2**" in text
+    assert "- untidy — **failed: AssertionError: left behind**" in text
