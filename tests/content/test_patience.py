@@ -1,7 +1,16 @@
 """Patience: a link that lives is never given up; one that is dead is, and a wrong blob is not asked for again and again."""
 
-from mkfs.content.patience import GIVE_UP_SECONDS, LONGEST_DELAY_SECONDS, LONGEST_VERDICT_SECONDS, Patience, Verdict
+from mkfs.content.patience import (
+    FIRST_DELAY_SECONDS,
+    GIVE_UP_SECONDS,
+    LEAST_BYTES,
+    LONGEST_DELAY_SECONDS,
+    LONGEST_VERDICT_SECONDS,
+    Patience,
+    Verdict,
+)
 from mkfs.errors import IntegrityError
+from mkfs.units import KIB
 
 
 def delays(patience: Patience, now: float) -> tuple[list[float], float]:
@@ -20,12 +29,27 @@ def test_a_dead_link_is_given_up_after_a_minute_with_growing_pauses() -> None:
     assert GIVE_UP_SECONDS <= end - 100.0 <= GIVE_UP_SECONDS + LONGEST_DELAY_SECONDS
 
 
-def test_any_progress_starts_the_minute_anew() -> None:
+def test_progress_starts_the_minute_anew() -> None:
     patience = Patience(0.0)
     first, end = delays(patience, 0.0)
-    patience.progressed(end)
+    patience.progressed(LEAST_BYTES, end)
     again, _ = delays(patience, end)
     assert again == first
+
+
+def test_a_few_bytes_now_and_then_are_no_progress() -> None:
+    patience = Patience(0.0)
+    for second in range(int(GIVE_UP_SECONDS)):
+        patience.progressed(10, float(second))
+        assert patience.next_delay(float(second)) == FIRST_DELAY_SECONDS
+    assert patience.next_delay(GIVE_UP_SECONDS) is None
+
+
+def test_a_slow_link_is_progress() -> None:
+    patience = Patience(0.0)
+    for second in range(600):
+        patience.progressed(2 * KIB, float(second))
+        assert patience.next_delay(float(second)) == FIRST_DELAY_SECONDS
 
 
 def test_a_verdict_grows_harder_up_to_ten_minutes() -> None:

@@ -1,7 +1,8 @@
 """When to try again, and when to give up: decisions without a clock of their own.
 
 `Patience` is for a transfer that breaks: the deadline counts time without progress, so a slow but living link never runs out of it.
-`Verdict` is for bytes that came and were wrong: asking again at once would only load a registry that holds a damaged blob.
+A byte now and then is no progress: whoever waits for 32 KiB a minute waits for ever. `Verdict` is for bytes that came and were
+wrong: asking again at once would only load a registry that holds a damaged blob.
 """
 
 from typing import Final, final
@@ -9,9 +10,11 @@ from typing import Final, final
 from msgspec import Struct
 
 from mkfs.errors import IntegrityError
+from mkfs.units import KIB
 
 # Readers see EIO as SIGBUS (mmap), so a broken link is retried as long as a person would wait for it to come back.
 GIVE_UP_SECONDS: Final = 60.0
+LEAST_BYTES: Final = 32 * KIB  # in as many seconds; `registry.flow` ends an answer that gives less in half of them
 FIRST_DELAY_SECONDS: Final = 0.1
 LONGEST_DELAY_SECONDS: Final = 5.0
 # Design §5: EIO with retry after 60 s, doubling to 10 min.
@@ -25,11 +28,14 @@ class Patience:
 
     def __init__(self, now: float, give_up_seconds: float = GIVE_UP_SECONDS) -> None:
         self._last_progress, self._give_up_seconds = now, give_up_seconds
-        self._tries = 0
+        self._tries = self._came_bytes = 0
 
-    def progressed(self, now: float) -> None:
-        """Bytes came: the deadline and the delays start anew."""
-        self._last_progress, self._tries = now, 0
+    def progressed(self, count: int, now: float) -> None:
+        """So many bytes came: the delays start anew, and the deadline where they are enough since it did."""
+        self._tries = 0
+        self._came_bytes += count
+        if self._came_bytes >= LEAST_BYTES:
+            self._last_progress, self._came_bytes = now, 0
 
     def next_delay(self, now: float) -> float | None:
         """How long to wait before the next try; None when there was no progress for too long."""

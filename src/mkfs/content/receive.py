@@ -56,7 +56,7 @@ async def receive(
                     done += count
                     if progress is not None:
                         await progress(count, stream.host)
-                    patience.progressed(trio.current_time())  # after: a wait for our own disk is not the network's
+                    patience.progressed(count, trio.current_time())  # after: a wait for our own disk is not the network's
         except Unreachable as error:
             await pause(patience, error)
 

@@ -301,7 +301,7 @@ class WholeFetch:
                                 skip -= count
                             else:
                                 await self._received(lap, count, nursery)
-                            patience.progressed(trio.current_time())  # after: a wait for our own disk is not the network's
+                            patience.progressed(count, trio.current_time())  # after: a wait for our own disk is not the network's
                 except Unreachable as error:
                     await pause(patience, error)
         finally:

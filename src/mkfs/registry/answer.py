@@ -14,9 +14,10 @@ import trio
 from mkfs.errors import BadDocument, Unreachable
 from mkfs.oci.registry_error import describe_error
 from mkfs.registry.failures import TRANSPORT_ERRORS, unreachable
+from mkfs.registry.flow import Flow
 from mkfs.registry.lane import LaneBody
 from mkfs.registry.ranges import Rest
-from mkfs.registry.retries import STALL_SECONDS
+from mkfs.registry.retries import STALL_BYTES, STALL_SECONDS
 from mkfs.registry.urls import Url
 from mkfs.units import KIB
 
@@ -42,6 +43,7 @@ class Answer:
         self._authorization = authorization
         self._body: AsyncIterator[bytes] | None = None
         self._rest = Rest()
+        self._flow = Flow()
 
     def header_values(self, name: str) -> list[str]:
         """The values of all headers called `name`, in order."""
@@ -55,7 +57,11 @@ class Answer:
         return self
 
     async def __anext__(self) -> bytes:
-        """The next bytes. Raises `Unreachable` when none come for `STALL_SECONDS` or the connection breaks before the end."""
+        """The next bytes. Raises `Unreachable` when none come for `STALL_SECONDS`, too few for too long (`Flow`), or the connection
+        breaks before the end.
+        """
+        self._keep_flowing()
+        began = trio.current_time()
         try:
             if self._body is None:
                 if not isinstance(self._response.stream, httpx2.AsyncByteStream):
@@ -65,6 +71,7 @@ class Answer:
                 piece = await anext(self._body)
         except TRANSPORT_ERRORS as error:
             raise unreachable(error, self.url.origin, seconds=STALL_SECONDS, answered=True) from error
+        self._flow.came(len(piece), trio.current_time() - began)
         self._received(len(piece))
         return piece
 
@@ -73,13 +80,21 @@ class Answer:
         stream = self._response.stream
         if not isinstance(stream, LaneBody):
             return await self._rest.pour(self, target)
+        self._keep_flowing()
+        began = trio.current_time()
         try:
             with trio.fail_after(STALL_SECONDS):
                 count = await stream.receive_into(target, follow)
         except TRANSPORT_ERRORS as error:
             raise unreachable(error, self.url.origin, seconds=STALL_SECONDS, answered=True) from error
+        self._flow.came(count, trio.current_time() - began)
         self._received(count)
         return count
+
+    def _keep_flowing(self) -> None:
+        if self._flow.is_trickle:
+            what = f"only {self._flow.size_bytes} bytes in {self._flow.seconds:.0f} s (expected at least {STALL_BYTES})"
+            raise Unreachable(what, self.url.origin.authority, "the host or the way to it is overloaded, or holds back")
 
     async def read(self, limit_bytes: int) -> bytes:
         """All of the body. Raises `Unreachable`, and `BadDocument` as soon as it is longer than `limit_bytes`."""

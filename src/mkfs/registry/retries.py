@@ -12,6 +12,7 @@ import trio
 
 from mkfs.errors import Unreachable
 from mkfs.registry.hopeless import Hopeless
+from mkfs.units import KIB
 
 T = TypeVar("T")
 
@@ -25,6 +26,8 @@ PAUSE_FACTOR: Final = 3.0
 JITTER: Final = 0.5
 CONNECT_SECONDS: Final = 10.0  # to a socket, and again to a finished TLS handshake
 STALL_SECONDS: Final = 30.0  # without a byte within an answer (design, section 7)
+# In as many seconds: less is a stall, too. A mebibyte would take a quarter of an hour, and nobody waits for a model so.
+STALL_BYTES: Final = 32 * KIB
 ANSWER_SECONDS: Final = 25.0  # until an answer begins: with the start of the command still within a person's `DEADLINE_SECONDS`
 MIRROR_ANSWER_SECONDS: Final = 10.0  # the same where there is another host to ask
 DEADLINE_SECONDS: Final = 30.0  # what a person waits for a registry that is not there
