@@ -28,7 +28,7 @@ _WRONG: Final = 3  # exit status of the child that maps
 
 
 class Pulse:
-    """`began`: when the work under way began (CLOCK_MONOTONIC, seconds; 0: none), and counts since the beginning."""
+    """`began`: when the read under way began (CLOCK_MONOTONIC, seconds; 0: none), and counts since the beginning."""
 
     def __init__(self, path: Path, *, make: bool = False) -> None:
         if make:
@@ -41,6 +41,11 @@ class Pulse:
         """Writes."""
         self._map[:] = _LAYOUT.pack(self.began, self.works, self.right_bytes, self.wrong, self.errors)
 
+    def beat(self) -> None:
+        """One read is done, and the next begins."""
+        self.began = time.monotonic()
+        self.tell()
+
     def look(self) -> None:
         """Reads."""
         self.began, self.works, self.right_bytes, self.wrong, self.errors = _LAYOUT.unpack(self._map)
@@ -50,7 +55,7 @@ class WrongByte(Exception):
     """With the file and the offset of the piece."""
 
 
-def in_order(path: Path, original: Path, _chance: random.Random) -> int:
+def in_order(path: Path, original: Path, _chance: random.Random, beat: Callable[[], None]) -> int:
     """The whole file, piece by piece."""
     with path.open("rb", buffering=0) as got, original.open("rb", buffering=0) as meant:
         at = 0
@@ -60,11 +65,12 @@ def in_order(path: Path, original: Path, _chance: random.Random) -> int:
                 data += more
             check(path, at, data, piece)
             at += len(piece)
+            beat()
         check(path, at, got.read(1), b"")
     return at
 
 
-def here_and_there(path: Path, original: Path, chance: random.Random) -> int:
+def here_and_there(path: Path, original: Path, chance: random.Random, beat: Callable[[], None]) -> int:
     """Pieces of any size at any place."""
     size, total = original.stat().st_size, 0
     with path.open("rb", buffering=0) as got, original.open("rb", buffering=0) as meant:
@@ -72,11 +78,12 @@ def here_and_there(path: Path, original: Path, chance: random.Random) -> int:
             at, length = chance.randrange(size), chance.randrange(1, 512 * KIB)
             data = os.pread(got.fileno(), length, at)
             check(path, at, data, os.pread(meant.fileno(), length, at))
+            beat()
             total += len(data)
     return total
 
 
-def past_the_cache(path: Path, original: Path, chance: random.Random) -> int:
+def past_the_cache(path: Path, original: Path, chance: random.Random, beat: Callable[[], None]) -> int:
     """With O_DIRECT."""
     size = original.stat().st_size
     at = chance.randrange(size) // _PAGE_BYTES * _PAGE_BYTES
@@ -88,10 +95,11 @@ def past_the_cache(path: Path, original: Path, chance: random.Random) -> int:
         os.close(descriptor)
     with original.open("rb") as meant:
         check(path, at, room[:length], os.pread(meant.fileno(), _PIECE_BYTES, at))
+    beat()
     return length
 
 
-def mapped(path: Path, original: Path, chance: random.Random) -> int:
+def mapped(path: Path, original: Path, chance: random.Random, beat: Callable[[], None]) -> int:
     """Pages of a mapping, in a child: an error is a signal there (SIGBUS)."""
     size = original.stat().st_size
     places = [chance.randrange(size) // _PAGE_BYTES * _PAGE_BYTES for _ in range(32)]
@@ -103,6 +111,7 @@ def mapped(path: Path, original: Path, chance: random.Random) -> int:
         raise WrongByte(f"{path} mapped, one of {places}")
     if code:
         raise OSError(errno.EIO, "mapped")
+    beat()
     return len(places) * _PAGE_BYTES
 
 
@@ -132,7 +141,12 @@ def check(path: Path, at: int, got: bytes, meant: bytes) -> None:
         raise WrongByte(f"{path} at {at}: {len(got)} bytes instead of {len(meant)}, or others")
 
 
-_WAYS: Final[tuple[Callable[[Path, Path, random.Random], int], ...]] = (in_order, here_and_there, past_the_cache, mapped)
+_WAYS: Final[tuple[Callable[[Path, Path, random.Random, Callable[[], None]], int], ...]] = (
+    in_order,
+    here_and_there,
+    past_the_cache,
+    mapped,
+)
 
 
 def main() -> None:
@@ -144,15 +158,14 @@ def main() -> None:
     by_name: dict[str, int] = {}
     while True:
         name = chance.choice(files)
-        pulse.began = time.monotonic()
-        pulse.tell()
+        pulse.beat()
         try:
             if chance.random() < 0.05:
                 listing(place, originals, chance)
             else:
                 if chance.random() < 0.3:
                     forget(place / name)
-                pulse.right_bytes += chance.choice(_WAYS)(place / name, originals / name, chance)
+                pulse.right_bytes += chance.choice(_WAYS)(place / name, originals / name, chance, pulse.beat)
         except OSError as error:
             pulse.errors += 1
             name_of = errno.errorcode.get(error.errno or 0, str(error.errno))
