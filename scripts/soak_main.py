@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -25,7 +26,9 @@ def main() -> None:
     given = parser.parse_args()
     if os.geteuid() or not Path("/dev/fuse").exists():
         parser.error("mounting needs root and /dev/fuse")
-    plan = Plan(given.length, given.fault_every, given.kill_every, seed=given.seed)
+    faults, per_kill = max(1, round(given.length / given.fault_every)), max(1, round(given.kill_every / given.fault_every))
+    plan = Plan(faults, per_kill, given.fault_every, seed=given.seed)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left mounted
     with tempfile.TemporaryDirectory(prefix="kitfs-soak-", dir=given.directory, ignore_cleanup_errors=True) as directory:
         report = soak(Path(directory), plan, lambda line: print(line, flush=True))
     if given.json:

@@ -14,10 +14,10 @@ from tests.support.soaking import GROWTH_FILES, Life, Plan, soak
 
 @pytest.mark.fuse
 def test_under_faults_and_kills_nobody_gets_a_wrong_byte_or_waits_for_ever(tmp_path: Path) -> None:
-    report = soak(tmp_path, Plan(seconds=8, fault_seconds=1, kill_seconds=3, scale=1))
+    report = soak(tmp_path, Plan(faults=8, faults_per_kill=4, fault_seconds=1, scale=1, seed=3))
     assert report.misses == []
     assert report.kills == 2
-    assert report.faults.total() >= 6
+    assert report.faults.total() == 8
     assert report.right_bytes > MIB
 
 

@@ -60,11 +60,13 @@ _BLOBS: Final = "/blobs/"
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how hard. `scale` multiplies the sizes of the kits, of which the cache holds about half."""
+    """How long and how hard: so many faults, each with a pause `fault_seconds` long. `scale` multiplies the sizes of the kits, of
+    which the cache holds about half.
+    """
 
-    seconds: float
+    faults: int
+    faults_per_kill: int = 30
     fault_seconds: float = 10.0
-    kill_seconds: float = 300.0
     scale: int = 8
     seed: int = 1
 
@@ -305,24 +307,23 @@ def soak(directory: Path, plan: Plan, say: Callable[[str], None] = lambda _line:
 
 def _run(work: Soak, began: float, say: Callable[[str], None]) -> None:
     plan = work.plan
-    next_kill, killed = began + plan.kill_seconds, 0
-    while (now := time.monotonic()) < began + plan.seconds:
-        if now >= next_kill:
-            say(f"{now - began:6.0f} s  kill -9 of mount {killed % MOUNTS}")
-            work.kill(killed % MOUNTS)
-            killed += 1
-            next_kill += plan.kill_seconds
+    for number in range(1, plan.faults + 1):
         with work.fault() as name:
             say(f"{time.monotonic() - began:6.0f} s  {name}")
             _sampling(work, plan.fault_seconds * 0.6)
         _sampling(work, plan.fault_seconds * 0.4)
+        if number % plan.faults_per_kill == 0:
+            mount = work.report.kills % MOUNTS
+            say(f"{time.monotonic() - began:6.0f} s  kill -9 of mount {mount}")
+            work.kill(mount)
         right = sum(work.right_bytes()) / MIB
         say(f"{time.monotonic() - began:6.0f} s  {right:.0f} MiB right, {len(work.report.misses)} misses")
-    before = work.right_bytes()  # without faults everybody goes on
-    _sampling(work, 3 * plan.fault_seconds)
-    for number, (early, late) in enumerate(zip(before, work.right_bytes(), strict=True)):
-        if late == early:
-            work.report.idle.append(f"reader {number} got nothing after the last fault")
+    before, until = work.right_bytes(), time.monotonic() + STUCK_SECONDS
+    while (idle := [late == early for early, late in zip(before, work.right_bytes(), strict=True)]) and any(idle):
+        if time.monotonic() > until:
+            work.report.idle += [f"reader {number} got nothing after the last fault" for number, still in enumerate(idle) if still]
+            break
+        _sampling(work, SAMPLE_SECONDS)
 
 
 def _sampling(work: Soak, seconds: float) -> None:
