@@ -22,6 +22,7 @@ _VERBS: Final = {
     "verify": ("mkfs.cli.verify", "Hash every byte of an artifact."),
     "index": ("mkfs.cli.index", "Make and push chunk indexes, so that first reads need not wait."),
     "cache": ("mkfs.cli.cache", "Look after the cache that all mounts of a user share."),
+    "install-helper": ("mkfs.cli.install_helper", "Let mount(8) and fstab mount artifacts, or no longer."),
     "version": ("mkfs.cli.version", "Print the version, and those of the libraries."),
 }
 EXIT_STATUS: Final = """\b

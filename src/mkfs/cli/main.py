@@ -31,6 +31,11 @@ def main() -> NoReturn:
     arguments = sys.argv[1:]
     if is_formatting(arguments):
         _format(arguments)
+    if arguments[2:3] == ["-o"]:
+        from mkfs.cli import mount_helper
+
+        if mount_helper.is_from_mount_fuse(arguments):
+            mount_helper.run(arguments)
     if arguments[:1] == ["mount"] and _NO_DAEMON.isdisjoint(arguments):
         gc.disable()  # imports make no garbage, and looking for some costs a twentieth of them
         import mkfs.service.launch  # noqa: F401 - before the fork: what both processes need is imported once

@@ -49,6 +49,7 @@ def _rate(text: str) -> int:
     default=None,
     help="Let other users read. Needs user_allow_other in /etc/fuse.conf unless root. [default: on for root]",
 )
+@click.option("--noexec", is_flag=True, help="No program in it can be run. [default: a kit's code may be]")
 @click.option("--uid", type=click.IntRange(min=0), help="Owner of all files. [default: you]")
 @click.option("--gid", type=click.IntRange(min=0), help="Group of all files. [default: yours]")
 @click.option("--umask", type=str, default="000", show_default=True, help="Permission bits taken away, octal.")
@@ -111,6 +112,7 @@ def command(
     directory: Path,
     foreground: bool,
     allow_other: bool | None,
+    noexec: bool,
     uid: int | None,
     gid: int | None,
     umask: str,
@@ -150,6 +152,7 @@ def command(
         source=replace(source, deferred=proof == "deferred", prefetch=Prefetch(prefetch)),
         mountpoint=str(place),
         allow_other=os.geteuid() == 0 if allow_other is None else allow_other,
+        noexec=noexec,
         uid=os.getuid() if uid is None else uid,
         gid=os.getgid() if gid is None else gid,
         umask=mask,

@@ -54,6 +54,7 @@ class MountOptions(Struct, frozen=True):
     allow_other: bool = False  # everybody may look; modes decide what they see
     read_timeout_seconds: float = 300  # for O_DIRECT reads, which no signal can end
     xattr: bool = False  # answer getxattr and listxattr; see `fuse.operations`
+    noexec: bool = False  # the kernel runs no program of it
 
 
 @final
@@ -137,7 +138,8 @@ def _kernel_options(options: MountOptions) -> set[str]:
     """Not built on pyfuse3.default_options, which changed between releases."""
     name = spelled(options.name).replace("\\", "\\\\").replace(",", "\\,")  # libfuse cuts options at commas
     chosen = {f"fsname={name}", f"subtype={SUBTYPE}", "ro", "nosuid", "nodev", "default_permissions"}
-    return chosen | {"allow_other"} if options.allow_other else chosen
+    asked = {"allow_other": options.allow_other, "noexec": options.noexec}
+    return chosen | {word for word, wanted in asked.items() if wanted}
 
 
 def _init(operations: Operations, place: Path, options: set[str]) -> str:

@@ -44,6 +44,7 @@ class MountSettings:
     gid: int
     umask: int
     read_timeout_seconds: float
+    noexec: bool = False  # no program in it can be run
     timeout_seconds: float | None = None  # until it must be readable; None: however long it takes
     progress_seconds: float = 10.0  # between two words on how far compressed layers are
     tag_ttl_seconds: float | None = None  # how often it is looked whether the tag moved; None: never

@@ -38,7 +38,9 @@ async def show_artifact(artifact: Artifact, means: Means, settings: MountSetting
     file_system = ModelFS(forest, ownership)
     session = mount(
         file_system,
-        MountOptions(Path(settings.mountpoint), name, settings.allow_other, settings.read_timeout_seconds, settings.xattr),
+        MountOptions(
+            Path(settings.mountpoint), name, settings.allow_other, settings.read_timeout_seconds, settings.xattr, settings.noexec
+        ),
     )
     for layer in artifact.layers:
         layer.watch(partial(_forget, session, planted, layer))
