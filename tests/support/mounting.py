@@ -160,7 +160,7 @@ class Shell:
     def processes(self) -> list[int]:
         """The processes that were started from here and are alive."""
         mark = f"HOME={self.home}".encode()
-        return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdecimal() and mark in _environment(entry)]
+        return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdecimal() and mark in environment_of(entry)]
 
     def mounts(self) -> list[Path]:
         """Everything that is mounted below the home."""
@@ -266,7 +266,8 @@ def refusal_of(work: Callable[[], object]) -> str:
     return ""
 
 
-def _environment(process: Path) -> list[bytes]:
+def environment_of(process: Path) -> list[bytes]:
+    """The `NAME=VALUE`s that the process with this directory in /proc was started with; none of one that is gone."""
     with suppress(OSError):
         return (process / "environ").read_bytes().split(b"\0")
     return []

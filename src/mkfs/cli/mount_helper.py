@@ -68,7 +68,7 @@ def number(exit_code: object) -> int:
 
 def is_from_mount_fuse(words: Sequence[str]) -> bool:
     """Whether this is how libfuse's mount.fuse calls `kitfs`, where our helper is not installed: REF, an absolute DIR, and -o."""
-    return len(words) == 4 and words[2] == "-o" and words[1].startswith("/") and not words[0].isalpha()
+    return len(words) == 4 and words[2] == "-o" and words[1].startswith("/") and any(sign in words[0] for sign in "/:.@")
 
 
 def known_options() -> dict[str, Option]:

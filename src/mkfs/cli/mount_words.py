@@ -9,8 +9,9 @@ business.
 
 `rw` can't be refused: mount(8) says it whenever a line does not say `ro`.
 
-Sources: mount(8), "EXTERNAL HELPERS"; util-linux libmount/src/context_mount.c (the words and their order) and lib/strutils.c (a
-comma after a backslash, or within double quotes, does not end an option); libfuse util/mount.fuse.c, which says `dev` and `suid`.
+Sources: mount(8), "EXTERNAL HELPERS"; util-linux libmount/src/context_mount.c (the words and their order) and lib/strutils.c
+(double quotes keep commas in a value; so does a backslash since 2.40, and before that libmount cuts there and puts the parts
+together again for us, unless one of them is an option of its own); libfuse util/mount.fuse.c, which says `dev` and `suid`.
 """
 
 import re
@@ -46,7 +47,6 @@ _SETTABLE: Final = re.compile(
     r"MKFS_[A-Z0-9_]+|(?:HTTPS?|NO|ALL)_PROXY|(?:https?|no|all)_proxy|DOCKER_CONFIG|REGISTRY_AUTH_FILE|KITOPS_HOME", re.ASCII
 )
 _NAMES: Final = "names: MKFS_*, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, DOCKER_CONFIG, REGISTRY_AUTH_FILE, KITOPS_HOME"
-_SPECIAL: Final = re.compile(r'([\\,"])')
 
 
 @final
@@ -130,11 +130,6 @@ def split_options(text: str) -> list[str]:
         raise UsageError("a double quote in the options does not end", hint=r"write \, for a comma within a value")
     found.append("".join(current))
     return [option for option in found if option]
-
-
-def join_options(options: Iterable[str]) -> str:
-    """A list that `split_options` reads as `options`, none of which may be empty."""
-    return ",".join(_SPECIAL.sub(r"\\\1", option) for option in options)
 
 
 def environment(options: Iterable[str]) -> dict[str, str]:
