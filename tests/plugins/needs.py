@@ -1,8 +1,8 @@
 """What a test needs besides Python, said by a marker.
 
-`fuse`, `registry`, `oras`, `crane`, `strace`: `scripts/test` installs these. A test that misses one is skipped with the reason;
-with `CI=true` this and every other skip is a failure, so that nothing goes untested unnoticed. `given(NAME)`: a program that only
-whoever runs the tests can give, by its path in the environment variable NAME; where it is unset, the test is deselected.
+`fuse`, `registry`, `oras`, `crane`, `strace`, `systemd`: `scripts/test` installs these. A test that misses one is skipped with the
+reason; with `CI=true` this and every other skip is a failure, so that nothing goes untested unnoticed. `given(NAME)`: a program
+that only whoever runs the tests can give, by its path in the environment variable NAME; where it is unset, the test is deselected.
 """
 
 import os
@@ -14,7 +14,13 @@ from typing import Final
 import pytest
 
 _TOOLS: Final = Path(__file__).resolve().parents[2] / ".tools" / "bin"  # where scripts/install-oras and -crane put them
-_PROGRAMS: Final = {"registry": "docker-registry", "oras": "oras", "crane": "crane", "strace": "strace"}
+_PROGRAMS: Final = {
+    "registry": "docker-registry",
+    "oras": "oras",
+    "crane": "crane",
+    "strace": "strace",
+    "systemd": "systemd-analyze",
+}
 
 
 def program(name: str) -> Path | None:
