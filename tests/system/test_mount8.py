@@ -18,6 +18,7 @@ from mkfs.testing.serving import RegistryServer
 from mkfs.units import MIB
 from tests.support.mount8 import Mount8, mount8
 from tests.support.mounting import Shell, ended
+from tests.support.namespaces import NOBODY
 
 pytestmark = pytest.mark.fuse
 
@@ -236,6 +237,43 @@ def test_without_home_and_path_as_systemd_runs_it_everything_has_its_place(syste
     [log] = system.run("sh", "-c", "ls /var/log/mkfs/*").stdout.split()
     daemon = int(system.read(Path(log)).rpartition(" pid ")[2].split()[0])
     assert system.run("umount", place).exit_code == 0
+    assert ended(daemon)
+
+
+_FOR_NOBODY = """
+mount -t tmpfs -o mode=1777 none /mnt
+mknod -m 666 /mnt/fuse c 10 229
+mount --bind /mnt/fuse /dev/fuse
+for closed; do
+    room=$(mktemp -d -p /mnt)
+    mkdir "$room/upper" "$room/work"
+    mount -t overlay -o "lowerdir=$closed,upperdir=$room/upper,workdir=$room/work" none "$closed"
+    chmod o+x "$closed"
+done
+"""
+
+
+def closed_on_the_way(*paths: Path) -> list[Path]:
+    """The directories on the way to `paths` that others may not pass, the outermost first."""
+    ways = {parent for path in paths for parent in path.parents}
+    return sorted(parent for parent in ways if not parent.stat().st_mode & 0o001)
+
+
+def test_a_line_for_users_is_mounted_and_unmounted_by_one(system: Mount8, reference: str) -> None:
+    closed = closed_on_the_way(Path(sys.executable), Path(sys.executable).resolve(), Path(__file__))
+    assert system.run("sh", "-euc", _FOR_NOBODY, "sh", *closed).exit_code == 0
+    place, log = Path("/mnt/place"), Path("/mnt/nobody.log")
+    user = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all")
+    assert system.run(*user, "mkdir", place).exit_code == 0
+    system.fstab.chmod(0o644)
+    system.fstab.write_text(line(reference, place, f"noauto,user,cache_dir=/mnt/cache,log_file={log}"))
+    ran = system.run(*user, "mount", place, environment={"PATH": "/usr/bin:/bin"})
+    assert ran.exit_code == 0, ran
+    assert {f"user_id={NOBODY}", "ro", "noexec"} <= set(system.find(place)[2].split(","))
+    assert system.run(*user, "cat", place / "README.md").stdout == "# hi\n"
+    assert system.run("cat", place / "README.md").exit_code, "not even root, without allow_other"
+    daemon = int(system.read(log).rpartition(" pid ")[2].split()[0])
+    assert system.run(*user, "umount", place).exit_code == 0
     assert ended(daemon)
 
 
