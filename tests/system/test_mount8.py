@@ -1,6 +1,7 @@
 """Artifacts mounted by the real mount(8), from its command line and from lines of fstab, and unmounted by the real umount(8)."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from mkfs.testing.kits import KitBuilder
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer
 from mkfs.units import MIB
+from tests.support.documents import ROOT
 from tests.support.mount8 import Mount8, mount8
 from tests.support.mounting import Shell, ended
 from tests.support.namespaces import NOBODY
@@ -238,6 +240,14 @@ def test_without_home_and_path_as_systemd_runs_it_everything_has_its_place(syste
     daemon = int(system.read(Path(log)).rpartition(" pid ")[2].split()[0])
     assert system.run("umount", place).exit_code == 0
     assert ended(daemon)
+
+
+@pytest.mark.parametrize("kind", [("-t", "fuse.kitfs"), ("-t", "kitfs"), ()])
+def test_without_helper_or_type_mount_says_what_the_page_says(bare: Mount8, kind: tuple[str, ...]) -> None:
+    page = (ROOT / "docs" / "SYSTEMD.md").read_text().partition("## When it does not work")[2]
+    ran = bare.run("mount", *kind, "ghcr.io/acme/llama:7b", bare.shell.new_place(), environment={"LC_ALL": "C"})
+    assert ran.exit_code == FAILED
+    assert any(words in ran.stderr for words in re.findall(r"`([^`]+)`", page)), ran
 
 
 _FOR_NOBODY = """
