@@ -22,7 +22,13 @@ from tests.support.mounting import Ran, Shell, ended, environment_of
 _SECONDS: Final = 60
 _PREPARE: Final = """
 mount --bind "$1" /sbin
-touch /etc/fstab 2>/dev/null || true
+if [ ! -e /etc/fstab ]; then
+    mount -t tmpfs none /mnt
+    mkdir /mnt/upper /mnt/work
+    mount -t overlay -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work none /etc
+    umount --lazy /mnt
+    touch /etc/fstab
+fi
 mount --bind "$2" /etc/fstab
 echo ready
 exec cat

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mkfs.testing.access import Basic
 from mkfs.testing.faults import Fault, Match, Withhold
 from mkfs.testing.kit_layers import File
 from mkfs.testing.kits import KitBuilder
@@ -31,6 +32,7 @@ KIT = (
     .code("run.sh", File(b"#!/bin/sh\necho ran\n", mode=0o755))
     .build()
 )
+PASSWORD = "pl4nted horse"
 USAGE, SYSTEM, INTERRUPTED, FAILED = 1, 2, 8, 32  # mount(8), "EXIT STATUS"
 
 
@@ -285,6 +287,22 @@ def test_a_line_for_users_is_mounted_and_unmounted_by_one(system: Mount8, refere
     daemon = int(system.read(log).rpartition(" pid ")[2].split()[0])
     assert system.run(*user, "umount", place).exit_code == 0
     assert ended(daemon)
+
+
+def test_a_helper_for_credentials_is_found_though_nobody_says_a_path(
+    system: Mount8, reference: str, registry: MemoryRegistry
+) -> None:
+    registry.access = Basic({"ada": PASSWORD})
+    programs, place = system.shell.new_place("bin"), system.shell.new_place()
+    ring = programs / "docker-credential-ring"
+    ring.write_text(f'#!/bin/sh\necho \'{{"Username": "ada", "Secret": "{PASSWORD}"}}\'\n')
+    ring.chmod(0o755)
+    assert system.run("mount", "--bind", programs, "/usr/local/bin").exit_code == 0
+    system.shell.docker_config.write_text('{"credsStore": "ring"}')
+    system.fstab.write_text(line(reference, place, f"plain_http,env.DOCKER_CONFIG={system.shell.docker_config.parent}"))
+    ran = system.run("mount", place, environment={"MKFS_CONFIG": str(system.shell.config)})
+    assert (ran.exit_code, PASSWORD in ran.stderr) == (0, False), ran
+    system.umount(place)
 
 
 def test_where_only_libfuses_helper_is_installed_it_finds_kitfs_where_everybody_does(bare: Mount8, reference: str) -> None:

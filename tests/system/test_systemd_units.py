@@ -32,12 +32,12 @@ GENERATOR: Final = Path("/usr/lib/systemd/system-generators/systemd-fstab-genera
 KIT: Final = KitBuilder("kit", seed=4).model("weights.bin", 5000).docs("README.md", b"# hi\n").build()
 _WAIT_SECONDS: Final = 20
 
-# systemd.exec(5): each gives a unit a mount namespace of its own. Then what the unit mounts is seen by nobody else.
+# systemd.exec(5): each gives a unit a mount namespace of its own, and what it mounts is seen by nobody else; or hides /dev/fuse.
 _OWN_NAMESPACE: Final = re.compile(
     r"(?:Private(?:Mounts|Tmp|Devices|Users|IPC)|Protect(?:System|Home|Proc|ControlGroups|Hostname|Kernel\w+)|"
     r"(?:ReadWrite|ReadOnly|Inaccessible|Exec|NoExec)(?:Paths|Directories)|Bind(?:ReadOnly)?Paths|TemporaryFileSystem|"
     r"Root(?:Directory|Image|Ephemeral)|(?:Mount|Extension)(?:Images|Directories|Flags|APIVFS)|ProcSubset|DynamicUser|LogNamespace|"
-    r"NetworkNamespacePath|PrivateNetwork|DevicePolicy|DeviceAllow|ProtectClock|\w+Directory)"
+    r"NetworkNamespacePath|PrivateNetwork|DevicePolicy|DeviceAllow|ProtectClock)"
 )
 
 
