@@ -1,5 +1,8 @@
 """The helper's edge: which options there are, and which numbers it ends with."""
 
+import importlib
+import tomllib
+
 import click
 import pytest
 
@@ -7,6 +10,7 @@ from mkfs import errors
 from mkfs.cli.mount import command
 from mkfs.cli.mount_helper import is_from_mount_fuse, known_options, number
 from mkfs.cli.mount_words import arguments
+from tests.support.documents import ROOT
 
 OF_MOUNT = {0, 1, 2, 4, 8, 16, 32, 64}  # mount(8), "EXIT STATUS", and their sums
 
@@ -52,6 +56,14 @@ def test_every_option_of_the_command_is_one_of_a_line_and_takes_its_value() -> N
 def test_what_makes_no_sense_in_a_line_is_no_option_of_it() -> None:
     assert not {"help", "foreground", "h", "f", "q", "v"} & set(known_options())
     assert {"no-allow-other", "allow-other", "cache-size", "tag-ttl", "trust-key", "config", "quiet"} <= set(known_options())
+
+
+def test_every_script_of_the_package_leads_to_a_function() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert set(scripts) == {"mkfs", "kitfs", "mount.fuse.kitfs"}
+    for target in scripts.values():
+        module, _, name = target.partition(":")
+        assert callable(getattr(importlib.import_module(module), name))
 
 
 @pytest.mark.parametrize(
