@@ -91,9 +91,11 @@ def test_a_comma_in_an_option_of_fstab_is_kept(system: Mount8, reference: str, w
 
 def test_all_of_fstab_can_be_mounted_again_and_again(system: Mount8, reference: str) -> None:
     one, two = system.shell.new_place("one"), system.shell.new_place("two")
-    system.shell.config.write_text(f'[alias]\nhome = "{reference.partition("/")[0]}"\n')
+    config = system.shell.home / "of the line.toml"
+    config.write_text(f'[alias]\nhome = "{reference.partition("/")[0]}"\n')
     pinned = f"{reference}@{KIT.manifest_digest}"
-    system.fstab.write_text(line("home/team/kit:1", one, "defaults") + line(pinned, two, "ro,_netdev", "kitfs"))
+    named = f"defaults,config={str(config).replace(' ', chr(92) + '040')}"
+    system.fstab.write_text(line("home/team/kit:1", one, named) + line(pinned, two, "ro,_netdev", "kitfs"))
     assert system.run("mount", "-a").exit_code == 0
     daemons = system.daemons()
     assert len(daemons) == 2

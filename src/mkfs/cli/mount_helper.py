@@ -16,8 +16,6 @@ from mkfs.cli.mount_words import Option, Words, arguments, environment, parse_wo
 from mkfs.errors import BadReference, Busy, FuseUnavailable, MkfsError, UsageError
 
 if TYPE_CHECKING:
-    import click
-
     from mkfs.service.process import DaemonProcess
 
 # mount(8), "EXIT STATUS".
@@ -93,13 +91,14 @@ def _run(said: Sequence[str]) -> None:
     options = split_options(words.options)
     os.environ.update(environment(options))  # before the daemon is forked off, which inherits them
     if words.fake:
-        _reference(words, _context(_line(words, options)))
+        _check(_line(words, options))
+        _reference(words, options)
         return
     import mkfs.service.launch  # noqa: F401 - before the fork: what both processes need is imported once
 
     with _daemon() as daemon:
         line = _line(words, options)
-        if not _is_mounted_already(words, line):
+        if not _is_mounted_already(words, options):
             from mkfs.cli.app import app
 
             app.main(args=["mount", *line], prog_name="kitfs", obj=daemon)
@@ -122,29 +121,30 @@ def _line(words: Words, options: Sequence[str]) -> list[str]:
     return line
 
 
-def _context(line: Sequence[str]) -> "click.Context":
-    """What `kitfs mount` makes of its words, without doing it. Raises `UsageError`."""
+def _check(line: Sequence[str]) -> None:
+    """Returns if `kitfs mount` would take these words. Raises `UsageError`."""
     import click
 
     from mkfs.cli.mount import command
 
     try:
-        return command.make_context("mount", list(line))
+        command.make_context("mount", list(line))
     except click.UsageError as error:
         raise UsageError(error.format_message(), hint="see: kitfs mount --help") from error
 
 
-def _reference(words: Words, context: "click.Context") -> str:
+def _reference(words: Words, options: Sequence[str]) -> str:
     """What is to be mounted, in full. Raises `UsageError`."""
     from mkfs.cli import places
     from mkfs.cli.config import load_config
     from mkfs.oci.reference import Reference
 
-    config = load_config(context.params["config"], places.config_files(os.environ))
+    named = [value for name, _, value in (option.partition("=") for option in options) if name == "config"]
+    config = load_config(Path(named[-1]) if named else None, places.config_files(os.environ))
     return str(Reference.parse_source(words.spec, config.alias))
 
 
-def _is_mounted_already(words: Words, line: Sequence[str]) -> bool:
+def _is_mounted_already(words: Words, options: Sequence[str]) -> bool:
     """Whether what this line mounts is there, and alive. Then `mount -a` has nothing to do; mount(8) can't see that by itself, as
     what we mount is named with its digest.
     """
@@ -158,7 +158,7 @@ def _is_mounted_already(words: Words, line: Sequence[str]) -> bool:
     try:
         kernel.check_mountpoint(place)
     except Busy:
-        shown, wanted = unspelled(mount.source), _reference(words, _context(line))
+        shown, wanted = unspelled(mount.source), _reference(words, options)
         if wanted not in {shown, _without_digest(shown)}:
             return False
         _say(f"{shown} is mounted at {words.directory} already")
