@@ -9,8 +9,8 @@ import trio
 from trio.testing import MockClock
 
 from mkfs.errors import Closing, Mismatch
-from mkfs.fuse.operations import ENDLESS_SECONDS, ROOT_SECONDS, Operations
-from mkfs.vfs.attributes import Ownership
+from mkfs.fuse.operations import ROOT_SECONDS, Operations
+from mkfs.vfs.attributes import ENDLESS_SECONDS, Ownership
 from mkfs.vfs.forest import Forest
 from mkfs.vfs.model_fs import ModelFS
 from tests.support.fake_layers import BrokenLayer, LateLayer, MemoryLayer, SlowLayer

@@ -86,9 +86,15 @@ def test_a_reference_within_an_artifact_never_leads_to_a_directory(text: str) ->
         Reference.parse(text, {"oci": "registry.test"})
 
 
-def test_a_reference_to_nothing_in_particular_cannot_be_made() -> None:
+def test_a_repository_as_a_whole_is_named_only_where_that_will_do() -> None:
+    whole = Reference.parse("team/x", {"": "localhost:5000"}, or_repository=True)
+    assert (str(whole), whole.is_named) == ("localhost:5000/team/x", False)
+    assert Reference.parse_source("ghcr.io/x", or_repository=True) == Reference("ghcr.io", "x")
+    assert Reference.parse_source("ghcr.io/x:1", or_repository=True).is_named
     with pytest.raises(ValueError, match="needs a tag or a digest"):
-        Reference("ghcr.io", "x")
+        _ = whole.selector
+    with pytest.raises(BadReference):
+        Reference.parse("ghcr.io/x:", or_repository=True)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def fs() -> ModelFS:
 def inode(fs: ModelFS, *names: bytes) -> int:
     number = 1
     for name in names:
-        number = fs.lookup(number, name).inode
+        number = fs.lookup_now(number, name).inode
     return number
 
 
@@ -49,9 +49,9 @@ def refusal(call: object, *arguments: object) -> str:
 
 
 def test_names_lead_to_files_and_directories(fs: ModelFS) -> None:
-    run = fs.lookup(inode(fs, b"sub", b"deep"), b"run")
+    run = fs.lookup_now(inode(fs, b"sub", b"deep"), b"run")
     assert (run.mode, run.size_bytes, run.uid, run.gid) == (stat.S_IFREG | 0o555, 2, 1000, 100)
-    assert fs.lookup(1, b"closed").mode == stat.S_IFDIR | 0o500
+    assert fs.lookup_now(1, b"closed").mode == stat.S_IFDIR | 0o500
     assert fs.getattr(run.inode) == run
 
 
@@ -61,35 +61,35 @@ def test_times_are_the_artifacts_own_where_it_keeps_them() -> None:
     forest = Forest()
     forest.plant(build(plan, [None]), [], MANIFEST)
     fs = ModelFS(forest, Ownership(uid=1000, gid=100))
-    assert fs.lookup(1, b"own").mtime_ns == 1746093600 * 10**9
-    assert fs.lookup(1, b"none").mtime_ns == fs.getattr(1).mtime_ns == MTIME_NS
+    assert fs.lookup_now(1, b"own").mtime_ns == 1746093600 * 10**9
+    assert fs.lookup_now(1, b"none").mtime_ns == fs.getattr(1).mtime_ns == MTIME_NS
 
 
 def test_a_symbolic_link_says_where_it_leads_and_is_no_file() -> None:
     forest = Forest()
     forest.plant(*grow({b"d/a": Part(1, MemoryLayer(b"a"))}, links={b"d/link": b"../d/a"}))
     fs = ModelFS(forest, Ownership(uid=1000, gid=100, umask=0o077))
-    link = fs.lookup(inode(fs, b"d"), b"link")
+    link = fs.lookup_now(inode(fs, b"d"), b"link")
     assert (link.mode, link.size_bytes) == (stat.S_IFLNK | 0o777, 6)
-    assert fs.readlink(link.inode) == b"../d/a"
+    assert fs.readlink_now(link.inode) == b"../d/a"
     assert refusal(fs.open, link.inode, os.O_RDONLY) == "ELOOP"
-    assert refusal(fs.opendir, link.inode) == refusal(fs.lookup, link.inode, b"x") == "ENOTDIR"
-    assert refusal(fs.readlink, inode(fs, b"d", b"a")) == refusal(fs.readlink, 1) == "EINVAL"
-    assert {name: each.mode for _, name, each in fs.readdir(fs.opendir(inode(fs, b"d")), 2)}[b"link"] == link.mode
+    assert refusal(fs.opendir_now, link.inode) == refusal(fs.lookup_now, link.inode, b"x") == "ENOTDIR"
+    assert refusal(fs.readlink_now, inode(fs, b"d", b"a")) == refusal(fs.readlink_now, 1) == "EINVAL"
+    assert {name: each.mode for _, name, each in fs.readdir(fs.opendir_now(inode(fs, b"d")), 2)}[b"link"] == link.mode
 
 
 def test_dot_and_dot_dot_are_names_as_well(fs: ModelFS) -> None:
     deep = inode(fs, b"sub", b"deep")
-    assert fs.lookup(deep, b".").inode == deep
-    assert fs.lookup(deep, b"..").inode == inode(fs, b"sub")
-    assert fs.lookup(1, b"..").inode == 1
+    assert fs.lookup_now(deep, b".").inode == deep
+    assert fs.lookup_now(deep, b"..").inode == inode(fs, b"sub")
+    assert fs.lookup_now(1, b"..").inode == 1
 
 
 def test_what_is_not_there_is_refused_as_everywhere(fs: ModelFS) -> None:
     file = inode(fs, b"weights")
-    assert refusal(fs.lookup, 1, b"nothing") == "ENOENT"
-    assert refusal(fs.lookup, file, b"name") == "ENOTDIR"
-    assert refusal(fs.opendir, file) == "ENOTDIR"
+    assert refusal(fs.lookup_now, 1, b"nothing") == "ENOENT"
+    assert refusal(fs.lookup_now, file, b"name") == "ENOTDIR"
+    assert refusal(fs.opendir_now, file) == "ENOTDIR"
     assert refusal(fs.open, 1, os.O_RDONLY) == "EISDIR"
     assert refusal(fs.getattr, TREE_STRIDE + 1) == "ESTALE"
 
@@ -100,12 +100,12 @@ def test_nothing_opens_for_writing(fs: ModelFS, flags: int) -> None:
 
 
 def test_a_listing_names_everything_once_and_can_go_on_anywhere(fs: ModelFS) -> None:
-    handle = fs.opendir(1)
+    handle = fs.opendir_now(1)
     listing = list(fs.readdir(handle, 0))
     assert [name for _, name, _ in listing] == [b".", b"..", b"Kitfile", b"closed", b"sub", b"weights"]
     for position, name, attributes in listing:
         assert list(fs.readdir(handle, position)) == listing[position:]
-        assert fs.lookup(1, name) == attributes
+        assert fs.lookup_now(1, name) == attributes
     fs.releasedir(handle)
     assert refusal(lambda: list(fs.readdir(handle, 0))) == "EBADF"
 

@@ -25,7 +25,7 @@ def file_system() -> ModelFS:
 
 
 async def attributes_of(file_system: ModelFS, name: bytes) -> dict[str, str]:
-    inode = file_system.lookup(1, name).inode
+    inode = file_system.lookup_now(1, name).inode
     return {each.decode(): (await file_system.getxattr(inode, each)).decode() for each in file_system.listxattr(inode)}
 
 
@@ -58,5 +58,5 @@ async def test_a_directory_tells_the_manifest(file_system: ModelFS) -> None:
 @pytest.mark.parametrize("name", [b"security.selinux", b"user.mkfs.layer.digest"])
 async def test_what_an_inode_does_not_have_is_no_data(file_system: ModelFS, name: bytes) -> None:
     with pytest.raises(FileSystemError) as caught:
-        await file_system.getxattr(file_system.lookup(1, b"Kitfile").inode, name)
+        await file_system.getxattr(file_system.lookup_now(1, b"Kitfile").inode, name)
     assert caught.value.errno == errno.ENODATA

@@ -3,6 +3,7 @@
 import os
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +39,7 @@ def _rate(text: str) -> int:
 
 
 @click.command("mount")
-@source_options
+@partial(source_options, or_repository=True)
 @offline_option
 @filter_option
 @which_options
@@ -74,7 +75,8 @@ def _rate(text: str) -> int:
     envvar="MKFS_TAG_TTL",
     default="15min",
     show_default=True,
-    help="How often it is looked whether the tag moved: that is logged, and the mount stays as it is. 0s: never.",
+    help="How often it is looked whether the tag moved: that is logged, and the mount stays as it is. 0s: never. Of a repository: "
+    "how long it is believed what a tag means. 0s: it is asked each time.",
 )
 @click.option(
     "--log-file",
@@ -131,12 +133,14 @@ def command(
     """Mount the artifact REF read-only at DIR, which must be an empty directory.
 
     Returns when DIR is readable; a daemon serves it until `umount DIR`. REF is REGISTRY/REPOSITORY:TAG or @DIGEST, or
-    oci:DIRECTORY[:TAG] for an OCI layout directory.
+    oci:DIRECTORY[:TAG] for an OCI layout directory. REGISTRY/REPOSITORY alone shows all of it: DIR/tags/TAG leads to
+    DIR/digests/DIGEST, opened when somebody goes there.
 
     \b
     EXAMPLES
       kitfs mount ghcr.io/acme/llama:7b /mnt/llama
       kitfs mount localhost:5000/llama:7b /mnt/llama --foreground
+      kitfs mount ghcr.io/acme/llama /mnt/all && readlink /mnt/all/tags/production
     """  # noqa: D301 - click's mark for lines that stay lines
     mask = _octal(umask)
     kernel.check_fuse()

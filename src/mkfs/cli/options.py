@@ -126,11 +126,11 @@ _trust_options = (
 )
 
 
-def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
+def source_options(function: F, *, reference: Callable[[str], str] = str, or_repository: bool = False) -> F:
     """REF and everything that says where it comes from and what is kept of it; `function` gets it as `source`.
 
-    `reference` makes a reference of what the user gave for REF. Calling the command raises `BadReference`, and `UsageError` for
-    what click cannot judge.
+    `reference` makes a reference of what the user gave for REF; with `or_repository` REF may be a repository as well. Calling the
+    command raises `BadReference`, and `UsageError` for what click cannot judge.
     """
 
     @functools.wraps(function)
@@ -149,7 +149,7 @@ def source_options(function: F, *, reference: Callable[[str], str] = str) -> F:
     ) -> object:
         read = load_config(config, places.config_files(os.environ))
         source = SourceSettings(
-            reference=str(_absolute(Reference.parse_source(reference(ref), read.alias))),
+            reference=str(_absolute(Reference.parse_source(reference(ref), read.alias, or_repository=or_repository))),
             cache_dir=str((cache_dir or places.cache_directory(os.environ)).absolute()),
             client=client,
             cache_size_bytes=cache_size,

@@ -7,7 +7,7 @@ Dependent round trips after those of `content.describing`: all layers at once, s
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 from msgspec import Struct
 
@@ -39,6 +39,10 @@ WORTH_A_NOTICE_BYTES: Final = GIB
 GIGABIT_BYTES_PER_SECOND: Final = 125_000_000  # the link of a usual node: what a person can scale from
 
 
+# What makes layers the same: bytes, reading and repository, and whether a chunk index came with the artifact.
+LayerKey: TypeAlias = tuple[Digest, int, bool, str, int | None, Reference | None, bool]
+
+
 @final
 class Artifact(Struct, frozen=True, eq=False):
     """An artifact ready to be shown. `layers` stand as in `description.plan.layers`; layers with the same bytes are one object."""
@@ -67,6 +71,7 @@ async def open_artifact(
     terms: Terms = DEFAULT_TERMS,
     *,
     names_only: bool = False,
+    shared: dict[LayerKey, Layer] | None = None,
     begun: Callable[[Sequence[Layer]], None] = lambda _layers: None,
 ) -> Artifact:
     """Everything needed to show the artifact as a directory. `begun` is told the layers before anything of them is fetched. Raises
@@ -74,14 +79,20 @@ async def open_artifact(
 
     A layer whose bytes are wrong does not fail this, as long as its headers can be read: its files answer with the error. Without
     a `repository`, or where it is gone and `reference` has a digest, all layers must be in the cache; with `names_only`, for who
-    will read nothing, their chunk indexes are enough.
+    will read nothing, their chunk indexes are enough. `shared` are the layers of other artifacts of this repository, opened on the
+    same terms: those that this one has as well are taken from there, its own are added. Whoever keeps it closes them.
     """
     sources = Sources(engine, repository, reference, terms.choice, terms.elsewhere)
     description = await describe_from(sources, terms)
     plan = description.plan
-    layers = _layers(engine, sources, description, terms)
+    shared = {} if shared is None else shared
+    known = dict(shared)
+    layers = _layers(engine, sources, description, terms, known)
     distinct = tuple(dict.fromkeys(layers))
-    await all_done(layer.open for layer in distinct)
+    open_already = set(shared.values())
+    await all_done(layer.open for layer in distinct if layer not in open_already)
+    for key, layer in known.items():  # not before they are open: another artifact would take them as they are
+        shared.setdefault(key, layer)
     origins = {layer: planned.origin for layer, planned in zip(layers, plan.layers, strict=True)}
     await _refuse_lacking(sources, origins, names_only=names_only)
     begun(distinct)
@@ -124,15 +135,19 @@ async def _refuse_lacking(sources: Sources, origins: Mapping[Layer, Reference | 
             raise source.missing(f"{what}{len(lacking)} of {len(of_it)} layers ({lacking[0]}{', …' if lacking[1:] else ''})")
 
 
-def _layers(engine: Engine, sources: Sources, description: Description, terms: Terms) -> tuple[Layer, ...]:
-    """One `Layer` per distinct bytes, reading and repository; a kit may name the same bytes several times."""
-    known: dict[tuple[Digest, int, bool, str, Reference | None], Layer] = {}
+def _layers(
+    engine: Engine, sources: Sources, description: Description, terms: Terms, known: dict[LayerKey, Layer]
+) -> tuple[Layer, ...]:
+    """One `Layer` per key, those not `known` made and added; a kit may name the same bytes several times."""
     layers: list[Layer] = []
     for planned in description.plan.layers:
         tar, compression = isinstance(planned.reading, TarLayer), planned.reading.compression
-        key = (planned.descriptor.digest, planned.descriptor.size_bytes, tar, compression, planned.origin)
+        blob = planned.descriptor
+        content_bytes = planned.reading.size_bytes if isinstance(planned.reading, RawLayer) else None
+        trusted = description.judged(planned).of(blob, compression)
+        key = (blob.digest, blob.size_bytes, tar, compression, content_bytes, planned.origin, trusted is not None)
         if key not in known:
-            blob, label, source = planned.descriptor, _label(planned), sources.of(planned.origin)
+            label, source = _label(planned), sources.of(planned.origin)
             known[key] = Layer(
                 engine=engine,
                 reader=source,
@@ -141,8 +156,8 @@ def _layers(engine: Engine, sources: Sources, description: Description, terms: T
                 label=label,
                 tar=tar,
                 compression=compression,
-                content_bytes=planned.reading.size_bytes if isinstance(planned.reading, RawLayer) else None,
-                trusted=description.judged(planned).of(blob, compression),
+                content_bytes=content_bytes,
+                trusted=trusted,
                 deferred=terms.deferred,
                 prefetch=terms.prefetch,
             )

@@ -22,8 +22,6 @@ from mkfs.vfs.model_fs import ModelFS
 
 log = logging.getLogger(__name__)
 
-# Names, attributes and what is not there never change inside a tree. Ten years: "for ever", and no conversion to jiffies overflows.
-ENDLESS_SECONDS: Final = 10 * 365 * 24 * 3600
 # The root's attributes alone are asked for again, on any walk through it. So all paths of a mount whose process died answer
 # ENOTCONN; from cached attributes they would look alive until something is opened. Costs one small request a second while in use.
 ROOT_SECONDS: Final = 1
@@ -55,10 +53,11 @@ class Operations(pyfuse3.Operations):
     async def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:  # noqa: ARG002 - pyfuse3's signature
         """A name's attributes, or an entry that lets the kernel remember that there is none."""
         try:
-            return _entry(self._fs.lookup(parent_inode, name))
+            found = self._fs.lookup_now(parent_inode, name)
+            return _entry(await self._fs.lookup(parent_inode, name) if found is None else found)
         except Exception as error:  # noqa: BLE001 - see the rules above
             if isinstance(error, FileSystemError) and error.errno == errno.ENOENT:
-                return _no_entry()
+                return _no_entry(self._fs.absent_seconds(parent_inode, name))
             raise self._refusal(error) from None
 
     async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:  # noqa: ARG002 - pyfuse3's signature
@@ -89,14 +88,16 @@ class Operations(pyfuse3.Operations):
     async def readlink(self, inode: int, ctx: RequestContext) -> bytes:  # noqa: ARG002 - pyfuse3's signature
         """Where a symbolic link leads."""
         try:
-            return self._fs.readlink(inode)
+            target = self._fs.readlink_now(inode)
+            return await self._fs.readlink(inode) if target is None else target
         except Exception as error:  # noqa: BLE001 - see the rules above
             raise self._refusal(error) from None
 
     async def opendir(self, inode: int, ctx: RequestContext) -> int:  # noqa: ARG002 - pyfuse3's signature
         """A handle for `readdir`."""
         try:
-            return self._fs.opendir(inode)
+            fh = self._fs.opendir_now(inode)
+            return await self._fs.opendir(inode) if fh is None else fh
         except Exception as error:  # noqa: BLE001 - see the rules above
             raise self._refusal(error) from None
 
@@ -193,13 +194,13 @@ def _entry(attributes: Attributes) -> EntryAttributes:
     entry.st_blocks = attributes.blocks
     entry.st_blksize = attributes.blksize_bytes
     entry.st_mtime_ns = entry.st_ctime_ns = entry.st_atime_ns = attributes.mtime_ns
-    entry.entry_timeout = ENDLESS_SECONDS
-    entry.attr_timeout = ROOT_SECONDS if attributes.inode == pyfuse3.ROOT_INODE else ENDLESS_SECONDS
+    entry.entry_timeout = attributes.entry_seconds
+    entry.attr_timeout = ROOT_SECONDS if attributes.inode == pyfuse3.ROOT_INODE else attributes.attributes_seconds
     return entry
 
 
-def _no_entry() -> EntryAttributes:
+def _no_entry(seconds: float) -> EntryAttributes:
     entry = EntryAttributes()
     entry.st_ino = 0  # libfuse: "no such name, and you may remember it for entry_timeout"
-    entry.entry_timeout = ENDLESS_SECONDS
+    entry.entry_timeout = seconds
     return entry

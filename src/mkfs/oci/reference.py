@@ -38,10 +38,10 @@ _NO_ALIASES: Final[Mapping[str, str]] = MappingProxyType({})
 @final
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The name of an artifact in a registry, by tag, by digest, or both. Raises `ValueError` when made with neither.
+    """The name of an artifact in a registry, by tag, by digest, or both; with neither, of the repository as a whole.
 
-    `registry` is `host[:port]` in lower case. `parse` checks; the constructor trusts its caller with the rest. An artifact of a
-    layout has no registry (""), its repository is the directory, and it may have neither tag nor digest: the only one there is.
+    `registry` is `host[:port]` in lower case. `parse` checks; the constructor trusts its caller. An artifact of a layout has no
+    registry (""), its repository is the directory, and it may have neither tag nor digest: the only one there is.
     """
 
     registry: str
@@ -49,14 +49,11 @@ class Reference:
     tag: str | None = None
     digest: Digest | None = None
 
-    def __post_init__(self) -> None:
-        if self.tag is None and self.digest is None and self.registry:
-            raise ValueError("a reference needs a tag or a digest")
-
     @classmethod
-    def parse(cls, text: str, aliases: Mapping[str, str] = _NO_ALIASES) -> Self:
+    def parse(cls, text: str, aliases: Mapping[str, str] = _NO_ALIASES, *, or_repository: bool = False) -> Self:
         """Reads what a person typed. `aliases` replaces the first component, once: its value is a registry, or one with a path. The
-        one of `UNSAID` is put before a text whose first component is neither an alias nor a registry.
+        one of `UNSAID` is put before a text whose first component is neither an alias nor a registry. `or_repository`: a repository
+        will do, without tag and digest.
 
         Raises `BadReference` with a hint that says what to write instead.
         """
@@ -88,7 +85,7 @@ class Reference:
             grammar = "a tag has up to 128 letters, digits, '_', '.' and '-', and does not begin with '.' or '-'"
             hint = "name one tag" if "," in tag else grammar
             raise BadReference(f"not a tag: {_show(tag)}", hint=hint)
-        if not colon and not at:
+        if not (colon or at or or_repository):
             raise BadReference(
                 f"{_show(f'{registry}/{repository}')} names neither a tag nor a digest",
                 hint=f"write {registry}/{repository}:latest if you mean that tag",
@@ -96,13 +93,14 @@ class Reference:
         return cls(registry, repository, tag if colon else None, _digest(digest_text) if at else None)
 
     @classmethod
-    def parse_source(cls, text: str, aliases: Mapping[str, str] = _NO_ALIASES) -> Self:
-        """Reads a reference, or a layout. Only for what a person typed: no artifact may lead to a directory of this machine.
+    def parse_source(cls, text: str, aliases: Mapping[str, str] = _NO_ALIASES, *, or_repository: bool = False) -> Self:
+        """Reads a reference as `parse` does, or a layout. Only for what a person typed: no artifact may lead to a directory of this
+        machine.
 
         Raises `BadReference`.
         """
         if not text.startswith(LAYOUT_PREFIX):
-            return cls.parse(text, aliases)
+            return cls.parse(text, aliases, or_repository=or_repository)
         rest = text.removeprefix(LAYOUT_PREFIX)
         match = _LAYOUT_DIGEST.search(rest)
         digest = _digest(match[1]) if match else None
@@ -119,13 +117,20 @@ class Reference:
         return not self.registry
 
     @property
+    def is_named(self) -> bool:
+        """Whether it says which artifact of its repository is meant."""
+        return self.tag is not None or self.digest is not None
+
+    @property
     def name(self) -> str:
         """`registry/repository`, or `oci:DIR`."""
         return f"{LAYOUT_PREFIX}{self.repository}" if self.is_layout else f"{self.registry}/{self.repository}"
 
     @property
     def selector(self) -> str:
-        """What to ask the registry for: the digest where there is one, else the tag."""
+        """What to ask the registry for: the digest where there is one, else the tag. Raises `ValueError` where there is neither."""
+        if self.tag is None and self.digest is None:
+            raise ValueError("a reference needs a tag or a digest")
         return str(self.digest or self.tag)
 
     def pinned(self, digest: Digest) -> "Reference":

@@ -68,6 +68,11 @@ class Layout:
         names = (entry.annotations.get(REFERENCE_NAME, "").rpartition(":")[2] for entry in index.manifests)
         return tuple(dict.fromkeys(name for name in names if is_tag(name)))
 
+    async def has_several(self) -> bool:
+        """Whether its tags name several artifacts, so that the layout's own name says none. Raises as `resolve`."""
+        index = await trio.to_thread.run_sync(self._index)
+        return len({entry.digest for entry in index.manifests if any(map(is_tag, _tags(entry)))}) > 1
+
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
         """The manifests in its index that say they are about `subject`, where `oras cp -r` puts them: a hint, as a registry's list.
 

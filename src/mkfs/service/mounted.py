@@ -14,7 +14,7 @@ import trio
 from mkfs.errors import MkfsError
 from mkfs.service import logs
 from mkfs.service.failures import is_interrupt, sole
-from mkfs.service.opening import opening
+from mkfs.service.opening import names_repository, opening
 from mkfs.service.pipe import Outcome
 from mkfs.service.progress import Progress, Showing
 from mkfs.service.settings import MountSettings
@@ -93,6 +93,11 @@ def _keep_freed_memory() -> None:
 
 async def _serve(settings: MountSettings, announce: Callable[[Outcome], None], show: Callable[[Progress], None]) -> None:
     async with opening(settings.source) as means:
+        if await names_repository(means):
+            from mkfs.service.showing_repository import show_repository
+
+            await show_repository(means, settings, announce)
+            return
         artifact = await open_shown(means, Showing(show, settings.progress_seconds), settings.timeout_seconds)
         try:
             from mkfs.service.showing import show_artifact

@@ -55,7 +55,7 @@ async def opening(settings: SourceSettings, *, buffers: int = CAPACITY) -> Async
     Raises `BadReference`, `CacheUnusable`, `UsageError` (a registry or proxy that makes no sense). An error that leaves the block
     may come in a group of one: see `service.failures.sole`.
     """
-    reference = Reference.parse_source(settings.reference)
+    reference = Reference.parse_source(settings.reference, or_repository=True)
     choice = Choice(
         tuple(parse_filter(text) for text in settings.filters),
         frozenset(settings.reference_hosts),
@@ -78,6 +78,15 @@ async def opening(settings: SourceSettings, *, buffers: int = CAPACITY) -> Async
                 nursery.cancel_scope.cancel()
     finally:
         cache.close()
+
+
+async def names_repository(means: Means) -> bool:
+    """Whether a repository is meant, and not an artifact in it: where neither a tag nor a digest is named; of a layout only where
+    its tags name several artifacts. Raises as `Layout.resolve`.
+    """
+    if means.reference.is_named:
+        return False
+    return await means.repository.has_several() if isinstance(means.repository, Layout) else True
 
 
 def _repository(reference: Reference, elsewhere: Elsewhere | None) -> AnyRepository | None:

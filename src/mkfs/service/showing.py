@@ -5,12 +5,13 @@
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, final
 
 import trio
+from msgspec import Struct
 
 from mkfs.content.artifact import Artifact
 from mkfs.content.layer import Layer
@@ -28,22 +29,44 @@ log = logging.getLogger(__name__)
 DEFERRED_NOTICE: Final = "--verify deferred: reads may be answered before they are proven; the log says so if one was wrong"
 
 
+@final
+class Shown(Struct, frozen=True, eq=False):
+    """What a mount shows, under the `name` that mount(8) and df have for it. `begun` is called before the first request is
+    answered; what it starts in the nursery ends with the mount.
+    """
+
+    name: str
+    file_system: ModelFS
+    artifacts: list[Artifact]  # more may come
+    notices: tuple[str, ...]  # what a person should know before reading, one line each
+    begun: Callable[[Mounted, trio.Nursery], None]
+
+
 async def show_artifact(artifact: Artifact, means: Means, settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
     """Mounts `artifact`, serves it, unmounts it. `announce` is told when the directory is readable. Raises what mounting raises."""
     description = artifact.description
-    name = str(description.reference.pinned(description.digest))
     forest = Forest()
     planted = forest.plant(artifact.tree, artifact.layers, description.digest)
-    ownership = Ownership(settings.uid, settings.gid, settings.umask, settings.allow_other)
-    file_system = ModelFS(forest, ownership)
+
+    def begun(mounted: Mounted, _nursery: trio.Nursery) -> None:
+        for layer in artifact.layers:
+            layer.watch(partial(forget, mounted.session, (planted,), layer))
+
+    name = str(description.reference.pinned(description.digest))
+    file_system = ModelFS(forest, ownership(settings))
+    await show(Shown(name, file_system, [artifact], artifact.notices, begun), means, settings, announce)
+
+
+async def show(shown: Shown, means: Means, settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
+    """Mounts, serves and unmounts what is `shown`. As `show_artifact`."""
+    name = shown.name
     session = mount(
-        file_system,
+        shown.file_system,
         MountOptions(
             Path(settings.mountpoint), name, settings.allow_other, settings.read_timeout_seconds, settings.xattr, settings.noexec
         ),
     )
-    for layer in artifact.layers:
-        layer.watch(partial(_forget, session, planted, layer))
+    mounted = Mounted(settings, means, shown.file_system, session, shown.artifacts)
     try:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
@@ -57,11 +80,12 @@ async def show_artifact(artifact: Artifact, means: Means, settings: MountSetting
                     await session.serve(task_status=task_status)
                     nursery.cancel_scope.cancel()
 
+                shown.begun(mounted, nursery)
                 nursery.start_soon(stop_when_told)
                 await nursery.start(serve)
-                accompany(Mounted(settings, means, file_system, session, [artifact]), nursery)
+                accompany(mounted, nursery)
                 log.info("mounted %s at %s, pid %d", name, settings.mountpoint, os.getpid())
-                notices = (*artifact.notices, DEFERRED_NOTICE) if settings.source.deferred else artifact.notices
+                notices = (*shown.notices, DEFERRED_NOTICE) if settings.source.deferred else shown.notices
                 try:
                     announce(Outcome(0, (f"{name} mounted at {settings.mountpoint}", *notices)))
                 except BrokenPipeError:  # whoever asked for it was killed while waiting
@@ -72,5 +96,12 @@ async def show_artifact(artifact: Artifact, means: Means, settings: MountSetting
     log.info("unmounted %s", settings.mountpoint)
 
 
-async def _forget(session: Session, planted: Planted, layer: Layer) -> None:
-    await session.forget(planted.files_of(layer))
+def ownership(settings: MountSettings) -> Ownership:
+    """Whose the files are."""
+    return Ownership(settings.uid, settings.gid, settings.umask, settings.allow_other)
+
+
+async def forget(session: Session, trees: Sequence[Planted], layer: Layer) -> None:
+    """Has the kernel forget the content of all files of `layer`, wherever they are."""
+    for planted in trees:
+        await session.forget(planted.files_of(layer))

@@ -15,6 +15,8 @@ from mkfs.units import KIB
 MTIME_NS: Final = 315_619_200 * 10**9
 # stdio, Python and llama.cpp take it as their buffer size or alignment: a power of two, and what the kernel reads ahead by default.
 BLKSIZE_BYTES: Final = 128 * KIB
+# Names, attributes and what is not there never change inside a tree. Ten years: "for ever", and no conversion to jiffies overflows.
+ENDLESS_SECONDS: Final = 10.0 * 365 * 24 * 3600
 _STAT_BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever st_blksize says: stat(2)
 _READ_EXECUTE: Final = 0o555  # what is left of any mode in a file system that is never written
 
@@ -32,6 +34,8 @@ class Attributes(Struct, frozen=True):
     nlink: int = 1
     mtime_ns: int = MTIME_NS
     blksize_bytes: int = BLKSIZE_BYTES
+    entry_seconds: float = ENDLESS_SECONDS  # how long the kernel may believe that the name it was looked up by leads here
+    attributes_seconds: float = ENDLESS_SECONDS  # and the rest of this
 
     @property
     def blocks(self) -> int:

@@ -2,7 +2,8 @@
 
 An inode is `tree * 2**40 + node`, so its number says where it belongs, is the same in every process that planted the same trees in
 the same order, and stays valid for as long as the tree stands, whether or not the kernel has forgotten it. Tree 0 is at the root of
-the mount: its node 1 is inode 1, which FUSE takes for the root.
+the mount: its node 1 is inode 1, which FUSE takes for the root. A number may be set aside for a tree that is still to be planted
+(`vfs.top`).
 """
 
 import errno
@@ -19,17 +20,21 @@ from mkfs.tree.nodes import File, Node
 
 # A tree has two million nodes at most (`tree.build`), an inode 63 bits for all readers: 2**23 trees.
 TREE_STRIDE: Final = 2**40
+TREES_LIMIT: Final = 2**23
 
 
 @final
 @dataclass(frozen=True, eq=False)  # no slots: it keeps its totals once somebody asked
 class Planted:
-    """A tree in its place. `layers` are parallel to its plan's and answer the reads of its files; `digest` is its manifest's."""
+    """A tree in its place. `layers` are parallel to its plan's and answer the reads of its files; `digest` is its manifest's.
+    `above` is the inode of the directory that its root is in, None at the root of the mount.
+    """
 
     number: int
     tree: Tree
     layers: Sequence[LayerReads]
     digest: Digest
+    above: int | None = None
 
     def inode(self, node_number: int) -> int:
         """The mount's number for a node of this tree."""
@@ -53,13 +58,30 @@ class Forest:
     """Trees by number. Planting is all that changes it; a planted tree never does."""
 
     def __init__(self) -> None:
-        self._trees: list[Planted] = []
+        self._trees: dict[int, Planted] = {}
+        self._above: dict[int, int] = {}  # of the numbers that were set aside
+        self._next = 0
 
-    def plant(self, tree: Tree, layers: Sequence[LayerReads], digest: Digest) -> Planted:
-        """Adds a tree under the next number."""
-        planted = Planted(len(self._trees), tree, layers, digest)
-        self._trees.append(planted)
+    def plant(self, tree: Tree, layers: Sequence[LayerReads], digest: Digest, number: int | None = None) -> Planted:
+        """Adds a tree under the next number, or under one that was set aside for it."""
+        if number is None:
+            number, self._next = self._next, self._next + 1
+        planted = self._trees[number] = Planted(number, tree, layers, digest, self._above.get(number))
         return planted
+
+    def reserve(self, above: int) -> int:
+        """Sets the next number aside for a tree whose root is in the directory `above`. Raises `FileSystemError` ENOSPC when all
+        numbers are given out.
+        """
+        if self._next == TREES_LIMIT:
+            raise FileSystemError(errno.ENOSPC, f"this mount has given out all of its {TREES_LIMIT} numbers for trees")
+        number, self._next = self._next, self._next + 1
+        self._above[number] = above
+        return number
+
+    def is_planted(self, number: int) -> bool:
+        """Whether a tree stands there."""
+        return number in self._trees
 
     def locate(self, inode: int) -> tuple[Planted, Node]:
         """The tree and node of `inode`. Raises `FileSystemError` ESTALE for one this mount never gave out (NFS may ask)."""
@@ -67,9 +89,10 @@ class Forest:
         try:
             planted = self._trees[number]
             return planted, planted.tree.node(node_number)
-        except (IndexError, KeyError):
+        except KeyError:
             raise FileSystemError(errno.ESTALE, f"no inode {inode}") from None
 
     def totals(self) -> tuple[int, int]:
         """Bytes and nodes of all trees."""
-        return sum(planted.size_bytes for planted in self._trees), sum(len(planted.tree) for planted in self._trees)
+        trees = self._trees.values()
+        return sum(planted.size_bytes for planted in trees), sum(len(planted.tree) for planted in trees)

@@ -1,14 +1,16 @@
 """The file system of a mount: names, attributes and proven bytes of a forest, read-only.
 
-Rules of this file: every answer but `read` is synchronous and complete; an ordinary refusal is a `FileSystemError` with its errno,
-what a layer raises passes as it is. Nothing here knows FUSE: handles are numbers, offsets in a directory are numbers.
+Rules of this file: inside a tree every answer but `read` is synchronous and complete. What may have to wait in the top of a
+repository (`vfs.top`) is asked for twice: `…_now` answers None where it would, and then the one without does. An ordinary refusal
+is a `FileSystemError` with its errno, what a layer or the top's grove raises passes as it is. Nothing here knows FUSE: handles are
+numbers, offsets in a directory are numbers.
 """
 
 import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from msgspec import Struct
 
@@ -17,10 +19,13 @@ from mkfs.errors import FileSystemError
 from mkfs.tree.nodes import Directory, File, Node, Symlink
 from mkfs.units import KIB
 from mkfs.vfs import xattrs
-from mkfs.vfs.attributes import MTIME_NS, Attributes, Ownership
+from mkfs.vfs.attributes import ENDLESS_SECONDS, MTIME_NS, Attributes, Ownership
 from mkfs.vfs.contents import Content, content_of
-from mkfs.vfs.forest import Forest, Planted
+from mkfs.vfs.forest import TREE_STRIDE, Forest, Planted
 from mkfs.vfs.handles import Handles
+
+if TYPE_CHECKING:  # one artifact needs no top
+    from mkfs.vfs.top import Entries, Top
 
 _FRAGMENT_BYTES: Final = 4 * KIB  # the unit `df` counts in; a finer one says nothing to a person
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
@@ -50,43 +55,86 @@ class FileSystemStatistics:
 
 @final
 class ModelFS:
-    """One mount's file system. `ownership` is the same for all of it."""
+    """One mount's file system. `ownership` is the same for all of it; `top` stands above its trees, where there are several."""
 
-    def __init__(self, forest: Forest, ownership: Ownership) -> None:
-        self._forest, self._ownership = forest, ownership
+    def __init__(self, forest: Forest, ownership: Ownership, top: "Top | None" = None) -> None:
+        self._forest, self._ownership, self._top = forest, ownership, top
         self._files: Handles[Content] = Handles()
         self._directories: Handles[tuple[tuple[bytes, int], ...]] = Handles()
         self._reads_now = self._reads_waited = self._waiting = self._bytes_served = 0
 
-    def lookup(self, parent: int, name: bytes) -> Attributes:
-        """The attributes of `name` in the directory `parent`; `.` and `..` are names as well (NFS asks for them).
+    def lookup_now(self, parent: int, name: bytes) -> Attributes | None:
+        """The attributes of `name` in the directory `parent`; `.` and `..` are names as well (NFS asks for them). None where they
+        have to be waited for.
 
-        Raises `FileSystemError`: ENOENT, ENOTDIR, ESTALE.
+        Raises `FileSystemError`: ENOENT, ENOTDIR, ESTALE; in the top also what `vfs.top.Grove` says.
         """
-        planted, directory = self._directory(parent)
-        number = _find(planted, directory, name)
-        if number is None:
-            raise FileSystemError(errno.ENOENT, f"no {name[:80]!r} in inode {parent}")
-        return self._attributes(planted, planted.tree.node(number))
+        top = self._top
+        if top is not None:
+            if parent < TREE_STRIDE:
+                return top.lookup_now(parent, name)
+            if top.is_closed(parent):
+                return None
+        return self._lookup(parent, name)
+
+    async def lookup(self, parent: int, name: bytes) -> Attributes:
+        """The same, waiting. Cancelling it leaves what others wait for alone. Raises as `lookup_now`, and `MkfsError`."""
+        if self._top is not None:
+            if parent < TREE_STRIDE:
+                return await self._top.lookup(parent, name)
+            await self._top.enter(parent)
+        return self._lookup(parent, name)
+
+    def absent_seconds(self, parent: int, name: bytes) -> float:
+        """How long it may be believed that `parent` has no `name`, after `lookup` said so."""
+        if self._top is None or not (parent < TREE_STRIDE or self._top.is_closed(parent)):
+            return ENDLESS_SECONDS
+        return self._top.absent_seconds(parent, name)
 
     def getattr(self, inode: int) -> Attributes:
         """The attributes of `inode`. Raises `FileSystemError` ESTALE."""
+        if self._top is not None and (inode < TREE_STRIDE or self._top.is_closed(inode)):
+            return self._top.getattr(inode)
         return self._attributes(*self._forest.locate(inode))
 
     def listxattr(self, inode: int) -> tuple[bytes, ...]:
-        """The names of the extended attributes of `inode` (`vfs.xattrs`). Raises `FileSystemError` ESTALE."""
+        """The names of the extended attributes of `inode` (`vfs.xattrs`); the top has none. Raises `FileSystemError` ESTALE."""
+        if self._top is not None:
+            if inode < TREE_STRIDE:
+                return ()
+            if self._top.is_closed(inode):
+                return (xattrs.DIGEST,)
         return xattrs.names(self._forest.locate(inode)[1])
 
     async def getxattr(self, inode: int, name: bytes) -> bytes:
         """An extended attribute of `inode`. May ask the disk. Raises `FileSystemError`: ENODATA, ESTALE."""
+        if self._top is not None and (inode < TREE_STRIDE or self._top.is_closed(inode)):
+            if name not in self.listxattr(inode):
+                raise FileSystemError(errno.ENODATA, f"no attribute {name[:80]!r}")
+            return str(self._top.digest_behind(inode)).encode()
         return await xattrs.value(*self._forest.locate(inode), name)
 
-    def opendir(self, inode: int) -> int:
-        """A handle on the listing of a directory as it is now. Raises `FileSystemError`: ENOTDIR, ESTALE."""
-        planted, directory = self._directory(inode)
-        entries = [(b".", inode), (b"..", planted.inode(directory.parent))]
-        entries += [(name, planted.inode(number)) for name, number in directory.children.items()]
-        return self._directories.add(tuple(entries))
+    def opendir_now(self, inode: int) -> int | None:
+        """A handle on the listing of a directory as it is now; None where it has to be waited for.
+
+        Raises `FileSystemError`: ENOTDIR, ESTALE.
+        """
+        top = self._top
+        if top is not None:
+            if inode < TREE_STRIDE:
+                entries = top.opendir_now(inode)
+                return None if entries is None else self._directories.add(tuple(entries))
+            if top.is_closed(inode):
+                return None
+        return self._directories.add(tuple(self._listing(inode)))
+
+    async def opendir(self, inode: int) -> int:
+        """The same, waiting. Cancelling it leaves what others wait for alone. Raises as `opendir_now`, and as `vfs.top.Grove`."""
+        if self._top is not None:
+            if inode < TREE_STRIDE:
+                return self._directories.add(tuple(await self._top.opendir(inode)))
+            await self._top.enter(inode)
+        return self._directories.add(tuple(self._listing(inode)))
 
     def readdir(self, handle: int, start: int) -> Iterator[tuple[int, bytes, Attributes]]:
         """Entries of an open directory from position `start` (0 is the first), each as (position after it, name, attributes).
@@ -102,21 +150,37 @@ class ModelFS:
         """Closes a directory. Raises `FileSystemError` EBADF."""
         self._directories.remove(handle)
 
-    def readlink(self, inode: int) -> bytes:
-        """The target of a symbolic link, never one that leads out of the mount. Raises `FileSystemError`: EINVAL, ESTALE."""
-        _, node = self._forest.locate(inode)
-        if not isinstance(node, Symlink):
-            raise FileSystemError(errno.EINVAL, f"inode {inode} is no symbolic link")
-        return node.target
+    def readlink_now(self, inode: int) -> bytes | None:
+        """The target of a symbolic link, never one that leads out of the mount; None where it has to be waited for.
+
+        Raises `FileSystemError`: EINVAL, ESTALE; for the link of a tag also what `vfs.top.Grove` says.
+        """
+        top = self._top
+        if top is not None:
+            if inode < TREE_STRIDE:
+                return top.readlink_now(inode)
+            if top.is_closed(inode):
+                raise FileSystemError(errno.EINVAL, f"inode {inode} is no symbolic link")
+        return self._readlink(inode)
+
+    async def readlink(self, inode: int) -> bytes:
+        """The same, waiting. Cancelling it leaves what others wait for alone. Raises as `readlink_now`, and `MkfsError`."""
+        if self._top is not None and inode < TREE_STRIDE:
+            return await self._top.readlink(inode)
+        return self._readlink(inode)
 
     def open(self, inode: int, flags: int) -> int:
         """A handle on a file. `flags` are those of the system call.
 
         Raises `FileSystemError`: EISDIR, ELOOP, ESTALE, and EROFS where `flags` ask for writing.
         """
-        planted, node = self._forest.locate(inode)
         if flags & _WRITING:
+            self.getattr(inode)
             raise FileSystemError(errno.EROFS, "a mounted model is read-only")
+        if self._top is not None and (inode < TREE_STRIDE or self._top.is_closed(inode)):
+            self.getattr(inode)
+            raise FileSystemError(errno.EISDIR, f"inode {inode} is no file")
+        planted, node = self._forest.locate(inode)
         if isinstance(node, Directory):
             raise FileSystemError(errno.EISDIR, f"inode {inode} is a directory")
         if isinstance(node, Symlink):
@@ -171,6 +235,29 @@ class ModelFS:
             waiting=self._waiting,
             bytes_served=self._bytes_served,
         )
+
+    def _lookup(self, parent: int, name: bytes) -> Attributes:
+        planted, directory = self._directory(parent)
+        if name == b".." and directory.parent == directory.number and planted.above is not None:
+            return self.getattr(planted.above)
+        number = _find(planted, directory, name)
+        if number is None:
+            raise FileSystemError(errno.ENOENT, f"no {name[:80]!r} in inode {parent}")
+        return self._attributes(planted, planted.tree.node(number))
+
+    def _readlink(self, inode: int) -> bytes:
+        _, node = self._forest.locate(inode)
+        if not isinstance(node, Symlink):
+            raise FileSystemError(errno.EINVAL, f"inode {inode} is no symbolic link")
+        return node.target
+
+    def _listing(self, inode: int) -> "Entries":
+        planted, directory = self._directory(inode)
+        is_root = directory.parent == directory.number
+        parent = planted.above if is_root and planted.above is not None else planted.inode(directory.parent)
+        entries = [(b".", inode), (b"..", parent)]
+        entries += [(name, planted.inode(number)) for name, number in directory.children.items()]
+        return entries
 
     def _directory(self, inode: int) -> tuple[Planted, Directory]:
         planted, node = self._forest.locate(inode)
