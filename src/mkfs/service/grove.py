@@ -65,6 +65,7 @@ class RepositoryGrove:
         self._means, self._forest, self._wait_seconds = means, forest, wait_seconds
         self._targets, self._ttl_seconds = Targets(ttl_seconds), ttl_seconds
         self._listed: tuple[str, ...] | None = None
+        self._listed_names: frozenset[str] = frozenset()
         self._listed_until = 0.0
         self._layers: dict[LayerKey, Layer] = {}
         self._asking: Flights[str, None] = Flights(means.engine.nursery)
@@ -88,8 +89,9 @@ class RepositoryGrove:
     def believed_seconds(self, tag: str) -> float:
         """See `Grove`. A tag that was only listed is believed to be there as long as the list."""
         now = trio.current_time()
-        listed_seconds = self._listed_until - now if self._listed is not None and not self._targets.knows(tag) else 0.0
-        return max(self._targets.seconds_left(tag, now), listed_seconds)
+        if self._targets.knows(tag) or tag not in self._listed_names:
+            return self._targets.seconds_left(tag, now)
+        return max(0.0, self._listed_until - now)
 
     async def tags(self) -> Sequence[str]:
         """See `Grove`. Without a registry those that somebody looked at; while it is gone, what it said last."""
@@ -156,6 +158,7 @@ class RepositoryGrove:
         try:
             with _within(ANSWER_SECONDS if self._listed is None else KNOWN_SECONDS, "the list of tags"):
                 self._listed = await repository.tags()
+            self._listed_names = frozenset(self._listed)
             self._listed_until = asked_at + self._ttl_seconds
         except MkfsError as error:
             if self._listed is None:

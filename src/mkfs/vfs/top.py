@@ -28,6 +28,8 @@ DIGESTS_INODE: Final = 3
 _LINKS_FROM: Final = 16  # the inode of the first link; those between are free for what may come
 # How long the kernel believes what the top's own directories look like, and that a name is not there.
 TOP_SECONDS: Final = 1.0
+# Digests that were looked up, in the mount's life: each keeps some 300 bytes here, and anybody may make names up.
+DOORS_LIMIT: Final = 100_000
 _DIRECTORY_MODE: Final = 0o755  # before ownership; what artifacts give the root of their tree
 _UPWARDS: Final = b"../digests/"
 _TARGET_BYTES: Final = len(_UPWARDS) + len("sha256-") + 64
@@ -130,8 +132,8 @@ class Top:
 
     def is_closed(self, inode: int) -> bool:
         """Whether `inode` is the door of a tree that nobody has gone into."""
-        number = inode // TREE_STRIDE
-        return number in self._digests and not self._forest.is_planted(number)
+        number, node_number = divmod(inode, TREE_STRIDE)
+        return node_number == ROOT_INODE and number in self._digests and not self._forest.is_planted(number)
 
     def digest_behind(self, inode: int) -> Digest:
         """The digest whose directory the door `inode` is."""
@@ -168,9 +170,13 @@ class Top:
     # --- numbers
 
     def door(self, digest: Digest) -> int:
-        """The inode of a digest's directory: the root of a tree that may still have to be planted."""
+        """The inode of a digest's directory: the root of a tree that may still have to be planted. Raises `FileSystemError` ENFILE
+        for one digest too many.
+        """
         number = self._numbers.get(digest)
         if number is None:
+            if len(self._numbers) >= DOORS_LIMIT:
+                raise FileSystemError(errno.ENFILE, f"{DOORS_LIMIT} digests were looked up in this mount, and no more can be")
             number = self._forest.reserve(above=DIGESTS_INODE)
             self._numbers[digest], self._digests[number] = number, digest
         return number * TREE_STRIDE + ROOT_INODE
