@@ -1,4 +1,4 @@
-"""A repository asked for what it shows: how often, how long that is believed, and what happens when the registry says no, or nothing.
+"""A repository asked for what it shows: how often, how long that is believed, and what is done when nobody answers.
 
 Time is `trio.testing.MockClock`: it stands still but where a test moves it, or lets waits pass (`autojump_threshold`).
 """

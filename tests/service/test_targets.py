@@ -19,10 +19,7 @@ def targets() -> Targets:
 
 def refusal(targets: Targets, tag: str, now: float | None = None) -> str:
     with pytest.raises(FileSystemError) as caught:
-        if now is None:
-            targets.current(tag)
-        else:
-            targets.believed(tag, now)
+        _ = targets.current(tag) if now is None else targets.believed(tag, now)
     return errno.errorcode[caught.value.errno]
 
 
