@@ -214,3 +214,22 @@ async def test_bytes_that_came_with_the_descriptor_need_no_file(tmp_path: Path) 
     nothing = Descriptor("text/plain", Digest.of(b""), 0)
     await made.head_blob(nothing)
     assert (await made.read_blob(nothing)).data == b""
+
+
+@pytest.mark.parametrize(
+    ("names", "several"),
+    [
+        (["7b", "8b"], True),
+        (["ghcr.io/acme/llama:7b", "8b"], True),
+        (["7b", None], False),  # what has no name may be about what has one
+        ([None, None], False),
+        (["7b"], False),
+    ],
+)
+async def test_a_layout_has_several_artifacts_where_its_tags_say_so(tmp_path: Path, names: list[str | None], several: bool) -> None:
+    entries = [entry(data, name) for data, name in zip((MANIFEST, OTHER), names, strict=False)]
+    assert await layout(tmp_path, entries).has_several() == several
+
+
+async def test_two_tags_of_one_artifact_are_one(tmp_path: Path) -> None:
+    assert not await layout(tmp_path, [entry(MANIFEST, "7b"), entry(MANIFEST, "latest")]).has_several()

@@ -16,6 +16,7 @@ from trio.testing import MockClock
 
 from mkfs.content.artifact import Artifact
 from mkfs.content.describing import Terms
+from mkfs.content.layer import Layer
 from mkfs.errors import FileSystemError, Mismatch, NotAuthorised, Unreachable
 from mkfs.oci.digest import Digest
 from mkfs.oci.reference import Reference
@@ -252,7 +253,17 @@ async def test_an_artifact_is_opened_once_whoever_comes(world: World, kits: tupl
         assert world.asked().count(("GET", f"manifests/{digest}")) == 1
 
 
-async def test_layers_that_artifacts_share_are_one_and_fetched_once(world: World, kits: tuple[Kit, Kit]) -> None:
+async def test_layers_that_artifacts_share_are_one_and_fetched_once(
+    world: World, kits: tuple[Kit, Kit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens: list[Layer] = []
+    really_open = Layer.open
+
+    async def counted(layer: Layer) -> None:
+        opens.append(layer)
+        await really_open(layer)
+
+    monkeypatch.setattr(Layer, "open", counted)
     first, second = (world.push(tag, kit) for tag, kit in zip("ab", kits, strict=True))
     async with world.grove() as grove:
         await world.enter(grove, first)
@@ -261,6 +272,7 @@ async def test_layers_that_artifacts_share_are_one_and_fetched_once(world: World
         shared = set(one.layers) & set(other.layers)
         (weights,) = shared
         assert weights.blob.size_bytes > MIB
+        assert len(opens) == len(set(opens))
         assert len({*one.layers, *other.layers}) == len(one.layers) + len(other.layers) - 1
         for artifact in (one, other):
             for layer in artifact.layers:

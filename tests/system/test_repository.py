@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mkfs.oci.digest import Digest
+from mkfs.ranges import ByteRange
 from mkfs.testing import faults
 from mkfs.testing.faults import Fault, Match
 from mkfs.testing.kits import Kit, KitBuilder, expected_tree
@@ -195,33 +196,45 @@ def test_a_link_is_believed_for_its_time(
         assert asked(registry) == []
 
 
+def fresh(path: Path) -> bytes:
+    """A file's bytes; the kernel is told to keep none of them, so that they come from us the next time, too."""
+    with path.open("rb") as file:
+        data = file.read()
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return data
+
+
 class Reader(threading.Thread):
     """Reads all that a tag leads to, again and again: through one directory, and each file by its path."""
 
     def __init__(self, link: Path, wholes: list[dict[str, str]], stop: threading.Event, rounds: threading.Semaphore) -> None:
         super().__init__(daemon=True)
         self._link, self._wholes, self._stop_reading, self._rounds = link, wholes, stop, rounds
-        self.seen: list[int] = []  # which of `wholes`, by round
+        self.seen: dict[int, set[int]] = {}  # which of `wholes`, by the directory's inode
         self.wrong: list[object] = []
 
     def run(self) -> None:
         while not (self._stop_reading.is_set() or self.wrong):
             try:
-                inside = os.open(self._link, os.O_RDONLY | os.O_DIRECTORY)
-                try:
-                    found = sums_in(Path(f"/proc/self/fd/{inside}"))
-                finally:
-                    os.close(inside)
-                if found in self._wholes:
-                    self.seen.append(self._wholes.index(found))
-                else:
-                    self.wrong.append(found)
-                for path in self._wholes[0]:
-                    if golden.sha256((self._link / path).read_bytes()) not in [whole[path] for whole in self._wholes]:
-                        self.wrong.append(path)
+                self._round()
             except OSError as error:
                 self.wrong.append(error)
             self._rounds.release()
+
+    def _round(self) -> None:
+        inside = os.open(self._link, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            directory = Path(f"/proc/self/fd/{inside}")
+            found = {path: golden.sha256(fresh(directory / path)) for path in self._wholes[0]}
+            if found in self._wholes and sorted(os.listdir(inside)) == sorted({path.partition("/")[0] for path in found}):
+                self.seen.setdefault(os.fstat(inside).st_ino, set()).add(self._wholes.index(found))
+            else:
+                self.wrong.append(found)
+        finally:
+            os.close(inside)
+        for path in self._wholes[0]:
+            if golden.sha256(fresh(self._link / path)) not in [whole[path] for whole in self._wholes]:
+                self.wrong.append(path)
 
 
 @pytest.mark.fuse
@@ -247,7 +260,8 @@ def test_a_tag_that_moves_under_readers_mixes_nothing(
                 reader.join()
         assert [reader.wrong for reader in readers] == [[]] * READERS
         assert all(reader.seen for reader in readers)
-        assert {which for reader in readers for which in reader.seen} == {0, 1}
+        seen = {(inode, *which) for reader in readers for inode, which in reader.seen.items()}
+        assert sorted(which for _, *which in seen) == [[0], [1]]  # a directory is one kit, for everybody and all the time
 
 
 # --- when it is refused, or nobody answers
@@ -347,6 +361,35 @@ def test_a_mount_ends_while_look_ups_wait(
         assert ended(mount.pid)
         assert not mount.is_mounted()
         held.release()
+
+
+@pytest.mark.fuse
+def test_wrong_bytes_of_a_deferred_layer_are_forgotten_in_every_artifact_that_has_it(
+    registry: MemoryRegistry, server: RegistryServer, shell: Shell
+) -> None:
+    shared = [KitBuilder(name, seed=9).raw("model.bin", 40 * MIB).docs("README.md", name.encode()).build() for name in ("a", "b")]
+    for name, kit in zip("ab", shared, strict=True):
+        registry.push(NAME, name, kit.manifest, kit.blobs)
+    at, blob = 39 * MIB, shared[0].layers[0]  # in the second request of a whole fetch
+    right = blob.body.read(ByteRange(at, at + 4096))
+    held = faults.Stall(after_bytes=10)
+    registry.faults.install(Fault(Match(digest=blob.digest, offset=0), held, times=1))
+    registry.faults.install(
+        Fault(Match(digest=blob.digest, offset=at), faults.Flip(at), times=2)
+    )  # both readers together, the first proof
+    with repository(shell, server.host, "--verify", "deferred") as mount:
+
+        def some_of(tag: str) -> bytes:
+            with mount.path(f"tags/{tag}/model.bin").open("rb", buffering=0) as file:
+                return os.pread(file.fileno(), 4096, at)
+
+        assert some_of("a") != right
+        assert some_of("b") != right
+        held.release()
+        assert shell.run("verify", f"{server.host}/{NAME}:a").exit_code == 0  # waits for the daemon's proof
+        for tag in "ab":  # the daemon may be telling the kernel at this moment
+            assert any(some_of(tag) == right for _ in range(POLLS))
+        assert "the kernel is told to forget it" in mount.log_file.read_text()
 
 
 # --- words

@@ -118,6 +118,8 @@ async def test_a_tag_is_asked_for_at_its_first_look_up_and_then_believed(fs: Mod
     assert (link.mode, link.entry_seconds) == (stat.S_IFLNK | 0o777, 30)
     assert fs.lookup_now(TAGS_INODE, b"7b") == fs.getattr(link.inode) == link
     assert fs.readlink_now(link.inode) == b"../digests/" + name_of(A)
+    assert await fs.readlink(link.inode) == fs.readlink_now(link.inode)
+    assert await fs.lookup(TAGS_INODE, b"7b") == link
     assert link.size_bytes == len(fs.readlink_now(link.inode))
     assert grove.asked == ["7b"]
 
