@@ -1,6 +1,7 @@
 """What runs beside a mount that serves: each a task that ends with it, and imported only where it is wanted."""
 
-from typing import final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, final
 
 import trio
 from msgspec import Struct
@@ -12,6 +13,9 @@ from mkfs.service.opening import Means
 from mkfs.service.settings import MountSettings
 from mkfs.vfs.model_fs import ModelFS
 
+if TYPE_CHECKING:  # one artifact has none
+    from mkfs.service.targets import TagState
+
 
 @final
 class Mounted(Struct, frozen=True, eq=False):
@@ -22,6 +26,7 @@ class Mounted(Struct, frozen=True, eq=False):
     file_system: ModelFS
     session: Session
     artifacts: list[Artifact]  # what is shown; more come and none goes
+    tags: "Callable[[], Sequence[TagState]] | None" = None  # of a repository: what its links show, and what was refused
 
 
 def accompany(mounted: Mounted, nursery: trio.Nursery) -> None:

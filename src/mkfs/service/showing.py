@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 import trio
 from msgspec import Struct
@@ -23,6 +23,9 @@ from mkfs.service.settings import MountSettings
 from mkfs.vfs.attributes import Ownership
 from mkfs.vfs.forest import Forest, Planted
 from mkfs.vfs.model_fs import ModelFS
+
+if TYPE_CHECKING:  # one artifact has no tags to tell of
+    from mkfs.service.targets import TagState
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ class Shown(Struct, frozen=True, eq=False):
     artifacts: list[Artifact]  # more may come
     notices: tuple[str, ...]  # what a person should know before reading, one line each
     begun: Callable[[Mounted, trio.Nursery], None]
+    tags: "Callable[[], Sequence[TagState]] | None" = None  # see `Mounted`
 
 
 async def show_artifact(artifact: Artifact, means: Means, settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
@@ -66,7 +70,7 @@ async def show(shown: Shown, means: Means, settings: MountSettings, announce: Ca
             Path(settings.mountpoint), name, settings.allow_other, settings.read_timeout_seconds, settings.xattr, settings.noexec
         ),
     )
-    mounted = Mounted(settings, means, shown.file_system, session, shown.artifacts)
+    mounted = Mounted(settings, means, shown.file_system, session, shown.artifacts, shown.tags)
     try:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:

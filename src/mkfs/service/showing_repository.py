@@ -41,6 +41,6 @@ async def show_repository(means: Means, settings: MountSettings, announce: Calla
 
     try:
         await grove.tags()
-        await show(Shown(str(means.reference), file_system, grove.artifacts, (), begun), means, settings, announce)
+        await show(Shown(str(means.reference), file_system, grove.artifacts, (), begun, grove.states), means, settings, announce)
     finally:
         grove.close()
