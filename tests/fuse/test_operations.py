@@ -2,17 +2,20 @@
 
 import errno
 import os
+from collections.abc import Sequence
 
 import pyfuse3
 import pytest
 import trio
 from trio.testing import MockClock
 
-from mkfs.errors import Closing, Mismatch
+from mkfs.errors import Closing, FileSystemError, Mismatch, Unreachable
 from mkfs.fuse.operations import ROOT_SECONDS, Operations
+from mkfs.oci.digest import Digest
 from mkfs.vfs.attributes import ENDLESS_SECONDS, Ownership
 from mkfs.vfs.forest import Forest
 from mkfs.vfs.model_fs import ModelFS
+from mkfs.vfs.top import DIGESTS_INODE, TAGS_INODE, Top
 from tests.support.fake_layers import BrokenLayer, LateLayer, MemoryLayer, SlowLayer
 from tests.support.trees import Part, grow
 
@@ -54,6 +57,13 @@ async def test_names_are_remembered_for_ever_the_root_for_a_second(operations: O
     entry = await operations.lookup(1, b"now", CTX)
     assert (entry.entry_timeout, entry.attr_timeout) == (ENDLESS_SECONDS, ENDLESS_SECONDS)
     assert (await operations.getattr(1, CTX)).attr_timeout == ROOT_SECONDS
+
+
+async def test_names_and_listings_of_one_artifact_wait_for_nothing(operations: Operations) -> None:
+    link = (await operations.lookup(1, b"link", CTX)).st_ino
+    for work in (operations.lookup(1, b"now", CTX), operations.opendir(1, CTX), operations.readlink(link, CTX)):
+        with pytest.raises(StopIteration):
+            work.send(None)
 
 
 async def test_that_there_is_no_such_name_is_remembered_as_well(operations: Operations) -> None:
@@ -142,3 +152,84 @@ async def test_asked_for_they_tell_digest_and_proof() -> None:
     assert b"user.mkfs.proof" in await operations.listxattr(entry.st_ino, CTX)
     assert await operations.getxattr(entry.st_ino, b"user.mkfs.proof", CTX) == b"own"
     assert await refusal(operations.getxattr, entry.st_ino, b"security.capability", CTX) == "ENODATA"
+
+
+# --- the top of a repository
+
+KNOWN, REFUSED, UNKNOWN = (Digest.of(name) for name in (b"known", b"refused", b"unknown"))
+
+
+class OneTag:
+    """A grove with the tag `7b`, believed for 30 s once it was asked for; a registry that is not there for others."""
+
+    def __init__(self, forest: Forest) -> None:
+        self._forest, self._asked = forest, False
+
+    def target_now(self, tag: str) -> Digest | None:
+        return KNOWN if self._asked and tag == "7b" else None
+
+    async def target(self, tag: str) -> Digest:
+        await trio.lowlevel.checkpoint()
+        if tag == "gone":
+            raise Unreachable("no answer", "registry.test")
+        self._asked = True
+        if tag != "7b":
+            raise FileSystemError(errno.ENOENT, "no such tag")
+        return KNOWN
+
+    def believed_seconds(self, tag: str) -> float:
+        return 30.0 if self._asked and tag != "8b" else 12.0
+
+    async def tags(self) -> Sequence[str]:
+        await trio.lowlevel.checkpoint()
+        return ("7b",)
+
+    async def plant(self, digest: Digest, number: int) -> None:
+        await trio.lowlevel.checkpoint()
+        if digest == REFUSED:
+            raise FileSystemError(errno.EACCES, "refused")
+        if digest == UNKNOWN:
+            raise FileSystemError(errno.ENOENT, "no such artifact")
+        self._forest.plant(*grow({b"now": Part(100, MemoryLayer(bytes(100)))}), number=number)
+
+
+@pytest.fixture
+def top() -> Operations:
+    forest, owner = Forest(), Ownership(1000, 100)
+    return Operations(ModelFS(forest, owner, Top(forest, OneTag(forest), owner)), read_timeout_seconds=300)
+
+
+def named(digest: Digest) -> bytes:
+    return f"sha256-{digest.hex}".encode()
+
+
+async def test_a_link_is_remembered_as_long_as_it_is_believed(top: Operations) -> None:
+    entry = await top.lookup(TAGS_INODE, b"7b", CTX)
+    assert (entry.entry_timeout, entry.attr_timeout) == (30, 30)
+    assert await top.readlink(entry.st_ino, CTX) == b"../digests/" + named(KNOWN)
+    absent = await top.lookup(TAGS_INODE, b"8b", CTX)
+    assert (absent.st_ino, absent.entry_timeout) == (0, 12)
+    for name, inode in ((b"tags", TAGS_INODE), (b"digests", DIGESTS_INODE)):
+        entry = await top.lookup(1, name, CTX)
+        assert (entry.st_ino, entry.entry_timeout, entry.attr_timeout) == (inode, 1, 1)
+    assert (await top.opendir(TAGS_INODE, CTX)) != (await top.opendir(1, CTX))
+
+
+async def test_inside_a_digest_everything_lasts_for_ever_once_it_was_opened(top: Operations) -> None:
+    door = await top.lookup(DIGESTS_INODE, named(KNOWN), CTX)
+    assert (door.entry_timeout, door.attr_timeout) == (ENDLESS_SECONDS, ENDLESS_SECONDS)
+    entry = await top.lookup(door.st_ino, b"now", CTX)
+    assert (entry.entry_timeout, entry.attr_timeout) == (ENDLESS_SECONDS, ENDLESS_SECONDS)
+    assert (await top.lookup(door.st_ino, b"nothing", CTX)).entry_timeout == ENDLESS_SECONDS
+    with pytest.raises(StopIteration):
+        top.opendir(door.st_ino, CTX).send(None)
+
+
+@pytest.mark.logs("a reader gets EIO: no answer; registry.test")
+async def test_a_door_that_does_not_open_says_why_and_nothing_is_remembered(top: Operations) -> None:
+    unknown, refused = [(await top.lookup(DIGESTS_INODE, named(digest), CTX)).st_ino for digest in (UNKNOWN, REFUSED)]
+    absent = await top.lookup(unknown, b"now", CTX)
+    assert (absent.st_ino, absent.entry_timeout) == (0, 1)
+    assert await refusal(top.opendir, unknown, CTX) == "ENOENT"
+    assert await refusal(top.lookup, refused, b"now", CTX) == await refusal(top.opendir, refused, CTX) == "EACCES"
+    assert await refusal(top.lookup, TAGS_INODE, b"gone", CTX) == "EIO"

@@ -154,6 +154,37 @@ async def test_many_who_ask_for_a_tag_are_one_and_many_tags_go_some_at_a_time(wo
     assert len(world.asked()) == len(names) - CONCURRENCY
 
 
+async def test_who_walks_along_the_tags_waits_for_few_of_them(world: World, kits: tuple[Kit, Kit]) -> None:
+    names = [f"v{number:02}" for number in range(2 + 4 * CONCURRENCY)]
+    for name in names:
+        world.push(name, kits[0])
+    world.registry.faults.install(Fault(Match(method="HEAD"), faults.Delay(1)))
+    async with world.grove(ttl=3600) as grove:
+        listed = await grove.tags()
+        world.asked()
+        world.clock.autojump_threshold = 0.02
+        await grove.target(listed[5])  # which is not asked about again
+        before, waited = trio.current_time(), 0
+        for name in listed:
+            if grove.target_now(name) is None:
+                waited += 1
+                await grove.target(name)
+        assert (waited, trio.current_time() - before) == (2 + 4, pytest.approx(2 + 4))
+        assert sorted(world.asked()) == sorted(("HEAD", f"manifests/{name}") for name in names)
+
+
+async def test_who_looks_at_two_neighbours_has_nothing_else_asked(world: World, kits: tuple[Kit, Kit]) -> None:
+    for number in range(9):
+        world.push(f"v{number}", kits[0])
+    async with world.grove() as grove:
+        listed = await grove.tags()
+        world.asked()
+        for name in listed[3:5]:
+            await grove.target(name)
+        await trio.testing.wait_all_tasks_blocked()
+        assert world.asked() == [("HEAD", f"manifests/{name}") for name in listed[3:5]]
+
+
 async def test_a_tag_that_vanished_is_not_there(world: World, kits: tuple[Kit, Kit]) -> None:
     world.push("7b", kits[0])
     async with world.grove() as grove:

@@ -6,7 +6,7 @@ import pytest
 
 from mkfs.errors import FileSystemError
 from mkfs.oci.digest import Digest
-from mkfs.service.targets import RETRY_SECONDS, TagState, Targets
+from mkfs.service.targets import RETRY_SECONDS, TagState, Targets, Walk
 
 OLD, NEW, BAD = (Digest.of(name) for name in (b"old", b"new", b"bad"))
 TTL = 60.0
@@ -119,3 +119,14 @@ def test_absent_tags_are_forgotten_before_those_that_are_there() -> None:
     for name in ("a", "b", "c"):
         targets.means(name, NEW, 0)
     assert [state.tag for state in targets.states()] == ["a", "b", "c"]
+
+
+def test_three_looks_in_a_row_are_a_walk_and_go_on_behind_what_was_asked_ahead() -> None:
+    walk = Walk(4)
+    assert [list(walk.ahead(position)) for position in (0, 1, 2, 7)] == [[], [], [3, 4, 5, 6], [8, 9, 10, 11]]
+
+
+@pytest.mark.parametrize("looks", [(5, 6), (0, 1, 9), (3, 2, 1), (4, 4, 4), (0, 20, 40)])
+def test_neighbours_jumps_and_looks_backwards_are_none(looks: tuple[int, ...]) -> None:
+    walk = Walk(4)
+    assert [list(walk.ahead(position)) for position in looks] == [[]] * len(looks)

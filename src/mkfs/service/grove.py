@@ -4,9 +4,9 @@ Theory. Each kind of question is one flight per tag or digest, so a thousand rea
 in the engine's nursery: whoever gives up, or the end of the mount, takes nothing from others. All waiting has an end, as the kernel
 lets nobody interrupt a look-up that we have begun to answer.
 
-A tag costs a HEAD each `--tag-ttl`. Where policy requires something, an artifact is judged before a link leads to it. Then only the
-digest counts: an artifact of a repository's mount is always opened by its digest, so the registry's word about a chunk index
-(`--trust-index registry`) is not taken.
+A tag costs a HEAD each `--tag-ttl`; whoever walks along the list of tags has the next ones asked about, too. Where policy requires
+something, an artifact is judged before a link leads to it. Then only the digest counts: an artifact of a repository's mount is
+always opened by its digest, so the registry's word about a chunk index (`--trust-index registry`) is not taken.
 
 Artifacts stay planted for the mount's life, as a reader may come back to any inode he was given; `ARTIFACTS_LIMIT` bounds that.
 
@@ -38,7 +38,7 @@ from mkfs.proof.proven import prove
 from mkfs.registry.layout import AnyRepository
 from mkfs.service.failures import sole
 from mkfs.service.opening import Means
-from mkfs.service.targets import RETRY_SECONDS, TagState, Targets
+from mkfs.service.targets import RETRY_SECONDS, TagState, Targets, Walk
 from mkfs.vfs.forest import Forest, Planted
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,8 @@ class RepositoryGrove:
         self._means, self._forest, self._wait_seconds = means, forest, wait_seconds
         self._targets, self._ttl_seconds = Targets(ttl_seconds), ttl_seconds
         self._listed: tuple[str, ...] | None = None
-        self._listed_names: frozenset[str] = frozenset()
+        self._positions: dict[str, int] = {}  # in that list
+        self._walk = Walk(CONCURRENCY - 1)
         self._listed_until = 0.0
         self._layers: dict[LayerKey, Layer] = {}
         self._asking: Flights[str, None] = Flights(means.engine.nursery)
@@ -83,13 +84,32 @@ class RepositoryGrove:
 
     async def target(self, tag: str) -> Digest:
         """See `Grove`. Raises `Unreachable`, `NotAuthorised`, … where the registry does not say and the link shows nothing yet."""
+        self._ask_ahead(tag)
         await self._asking.join(tag, partial(self._ask, tag))
         return self._targets.current(tag)
+
+    def _ask_ahead(self, tag: str) -> None:
+        """Asks about the next tags of the list as well where somebody goes through it: else a thousand links are a thousand round
+        trips, one after another.
+        """
+        if self._listed is None or tag not in self._positions or not self._ttl_seconds:
+            return
+        now = trio.current_time()
+        for position in self._walk.ahead(self._positions[tag]):
+            following = self._listed[position] if position < len(self._listed) else tag
+            if following != tag and not self._targets.seconds_left(following, now):
+                self._means.engine.nursery.start_soon(self._expect, following)
+
+    async def _expect(self, tag: str) -> None:
+        try:
+            await self._asking.join(tag, partial(self._ask, tag))
+        except MkfsError as error:  # whoever looks at it asks again
+            log.debug("what the tag %s means is not known yet: %s", tag, error)
 
     def believed_seconds(self, tag: str) -> float:
         """See `Grove`. A tag that was only listed is believed to be there as long as the list."""
         now = trio.current_time()
-        if self._targets.knows(tag) or tag not in self._listed_names:
+        if self._targets.knows(tag) or tag not in self._positions:
             return self._targets.seconds_left(tag, now)
         return max(0.0, self._listed_until - now)
 
@@ -158,7 +178,7 @@ class RepositoryGrove:
         try:
             with _within(ANSWER_SECONDS if self._listed is None else KNOWN_SECONDS, "the list of tags"):
                 self._listed = await repository.tags()
-            self._listed_names = frozenset(self._listed)
+            self._positions = {tag: position for position, tag in enumerate(self._listed)}
             self._listed_until = asked_at + self._ttl_seconds
         except MkfsError as error:
             if self._listed is None:

@@ -22,6 +22,7 @@ RETRY_SECONDS: Final = 10.0
 # A refusal is believed no longer either: mostly the signature is still being pushed.
 # Tags that are remembered, those that are not there included; some 500 bytes each.
 TAGS_LIMIT: Final = 20_000
+_WALK_STEPS: Final = 3  # looks in a row that make a walk
 
 
 @final
@@ -125,3 +126,19 @@ class Targets:
             absent = (each for each, it in self._known.items() if it.shown is None)
             del self._known[next(absent, None) or next(iter(self._known))]
         self._known[tag] = known
+
+
+@final
+class Walk:
+    """Whether somebody looks at the links in the order of their list, one after another, as `ls -l` does."""
+
+    def __init__(self, ahead: int) -> None:
+        """`ahead`: how many of the next ones are worth asking about at once."""
+        self._ahead = ahead
+        self._last, self._steps = -1, 0
+
+    def ahead(self, position: int) -> range:
+        """The positions to ask about as well, when somebody has to ask about the one at `position`."""
+        steps_on = self._last < position <= self._last + self._ahead + 1  # those between were asked about beforehand
+        self._last, self._steps = position, self._steps + 1 if steps_on else 1
+        return range(position + 1, position + 1 + self._ahead) if self._steps >= _WALK_STEPS else range(0)
