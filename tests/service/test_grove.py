@@ -14,6 +14,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from mkfs.cache.resolutions import Resolutions
 from mkfs.content.artifact import Artifact
 from mkfs.content.describing import Terms
 from mkfs.content.layer import Layer
@@ -21,6 +22,7 @@ from mkfs.errors import FileSystemError, Mismatch, NotAuthorised, Unreachable
 from mkfs.oci.digest import Digest
 from mkfs.oci.reference import Reference
 from mkfs.proof.policy import Policy, Rule
+from mkfs.proof.proven import Proven
 from mkfs.registry.client import ClientSettings, RegistryClient
 from mkfs.registry.credentials import Credentials
 from mkfs.service.grove import ANSWER_SECONDS, CONCURRENCY, KNOWN_SECONDS, RepositoryGrove
@@ -458,6 +460,31 @@ async def test_offline_a_tag_means_what_it_meant_when_its_artifact_was_seen(worl
         await world.enter(grove, first)
         assert await refusal(world.enter, grove, Digest.of(b"nothing")) == "ENOENT"
     assert world.asked() == []
+
+
+async def test_what_a_tag_means_is_written_down_when_that_is_news(
+    world: World, kits: tuple[Kit, Kit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Digest] = []
+    really_remember = Resolutions.remember
+
+    def remember(resolutions: Resolutions, reference: Reference, manifest: Proven, *more: object) -> None:
+        really_remember(resolutions, reference, manifest, *more)
+        if reference.tag is not None:
+            written.append(manifest.digest)
+
+    monkeypatch.setattr(Resolutions, "remember", remember)
+    first, second = world.push("7b", kits[0]), world.push(None, kits[1])
+    async with world.grove(ttl=0) as grove:
+        await grove.target("7b")
+        assert written == []  # nobody went inside: there is no manifest to keep
+        await world.enter(grove, first)
+        await world.enter(grove, second)
+        for kit, so_far in ((kits[0], [first]), (kits[1], [first, second])):
+            world.push("7b", kit)
+            for _ in range(3):
+                await grove.target("7b")
+            assert written == so_far
 
 
 async def test_the_end_of_the_mount_ends_all_waits(world: World, kits: tuple[Kit, Kit]) -> None:

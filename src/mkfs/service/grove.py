@@ -68,6 +68,7 @@ class RepositoryGrove:
         self._positions: dict[str, int] = {}  # in that list
         self._walk = Walk(CONCURRENCY - 1)
         self._listed_until = 0.0
+        self._remembered: dict[str, Digest] = {}  # what the cache knows tags to mean
         self._layers: dict[LayerKey, Layer] = {}
         self._asking: Flights[str, None] = Flights(means.engine.nursery)
         self._listing: Flights[None, None] = Flights(means.engine.nursery)
@@ -187,14 +188,19 @@ class RepositoryGrove:
             log.warning("the tags of %s are not known just now, they stay what they were: %s", self._means.reference, error)
 
     async def _remember(self, tag: str, digest: Digest) -> None:
-        """Has the cache know what the tag means, for a time without the registry, once its manifest is there."""
+        """Has the cache know what the tag means, for a time without the registry, once its manifest is there. Once: a link may be
+        looked at many times a second.
+        """
         engine = self._means.engine
+        if self._remembered.get(tag) == digest:
+            return
         recalled = await engine.on_disk(engine.cache.resolutions.recall, self._by_digest(digest))
         if recalled is None or self._means.repository is None:
             return
         proven = prove(Descriptor(recalled.media_type, digest, len(recalled.data)), recalled.data)
         reference = replace(self._means.reference, tag=tag)
         await engine.on_disk(engine.cache.resolutions.remember, reference, proven, recalled.media_type, time.time())
+        self._remembered[tag] = digest
 
     # --- artifacts
 
