@@ -27,6 +27,7 @@ PROMISES = [
     (errors.FuseUnavailable, 21, errno.EIO),
     (errors.Busy, 22, errno.EBUSY),
     (errors.CacheUnusable, 23, errno.EIO),
+    (errors.NotServing, 24, errno.EIO),
     (errors.Closing, 1, errno.EIO),
 ]
 

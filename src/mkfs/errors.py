@@ -16,6 +16,7 @@
     ├── FuseUnavailable       21   EIO     no /dev/fuse, no permission, not Linux
     ├── Busy                  22   EBUSY   already a mount, or in use
     ├── CacheUnusable         23   EIO     the cache directory cannot be used or is full
+    ├── NotServing            24   EIO     a mount whose process is dead, or does not answer
     ├── Closing                1   EIO     the mount is going away
     └── FileSystemError        1   (own)   what a file system answers: no such name, not a directory, read-only …
 
@@ -131,6 +132,12 @@ class CacheUnusable(MkfsError):
     """The cache directory is not ours, not private, of another version, or has no room."""
 
     exit_code = 23
+
+
+class NotServing(MkfsError):
+    """A mount of ours that is there and not served: its process is dead, stopped, or stuck. Mount it again."""
+
+    exit_code = 24
 
 
 class Closing(MkfsError):

@@ -20,6 +20,7 @@ from mkfs.content.chunks import ChunkFetch
 from mkfs.content.engine import Engine
 from mkfs.content.patience import FIRST_VERDICT_SECONDS
 from mkfs.content.prefetch import Prefetch
+from mkfs.content.reach import Reach
 from mkfs.content.readahead import Readahead
 from mkfs.content.receive import RangesIgnored
 from mkfs.content.shortage import Shortage
@@ -61,6 +62,7 @@ async def chunks_of(engine: Engine, reader: MemoryReader, blob: Blob = LARGE, bo
         index=index_of(blob, border),
         label="model test",
         shortage=Shortage("model test"),
+        reach=Reach(),
         readahead=Readahead(Prefetch.SEQUENTIAL, engine.budget),
     )
 

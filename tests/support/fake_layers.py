@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from mkfs.content.reads import RangeFacts
+from mkfs.content.reads import Cause, Obstacle, RangeFacts
 from mkfs.errors import MkfsError
 from mkfs.oci.digest import Digest
 from mkfs.proof.policy import Trust
@@ -16,12 +16,18 @@ LAYER = Digest.of(b"layer")
 class _Proven:
     """Facts of a layer that is all here."""
 
+    def obstacle(self, wanted: ByteRange) -> Obstacle:
+        return Obstacle(Cause.DISK)
+
     async def facts(self, wanted: ByteRange) -> RangeFacts:
         return RangeFacts(LAYER, Trust.OWN, wanted.length)
 
 
 class _Unproven:
     """Facts of a layer that nobody knows anything of."""
+
+    def obstacle(self, wanted: ByteRange) -> Obstacle:
+        return Obstacle(Cause.PROOF, 0, wanted.length, ("registry.test",))
 
     async def facts(self, wanted: ByteRange) -> RangeFacts:
         return RangeFacts(LAYER, Trust.LAYER, 0)

@@ -71,6 +71,11 @@ class Shell:
         return self.home / "cache"
 
     @property
+    def runtime(self) -> Path:
+        """Where its control sockets are."""
+        return self.home / "run"
+
+    @property
     def docker_config(self) -> Path:
         """Docker's file of credentials. Not there before `log_in`."""
         return self.home / "docker" / "config.json"
@@ -93,6 +98,7 @@ class Shell:
             "XDG_CONFIG_HOME": str(self.home / "xdg" / "config"),
             "XDG_STATE_HOME": str(self.home / "xdg" / "state"),
             "MKFS_CACHE_DIR": str(self.cache),
+            "MKFS_RUNTIME_DIR": str(self.runtime),
             "MKFS_CONFIG": str(self.config),
             "DOCKER_CONFIG": str(self.docker_config.parent),
             **self.environment,

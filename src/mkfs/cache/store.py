@@ -12,7 +12,7 @@ from mkfs.cache.behind import Behind
 from mkfs.cache.claims import sweep
 from mkfs.cache.documents import Documents
 from mkfs.cache.evict import Room
-from mkfs.cache.eviction import MIN_FREE_RATIO, Limits, too_small
+from mkfs.cache.eviction import MIN_FREE_RATIO, Disk, Limits, too_small
 from mkfs.cache.grants import Grants
 from mkfs.cache.growing import GrowingStaging
 from mkfs.cache.hot import HotChunks
@@ -28,7 +28,7 @@ from mkfs.cache.space import reading
 from mkfs.cache.staging import Staging
 from mkfs.cache.statistics import CacheStatistics, Counters
 from mkfs.cache.stored import StoredLayer
-from mkfs.cache.survey import disk_of
+from mkfs.cache.survey import disk_of, survey
 from mkfs.errors import CacheUnusable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
@@ -166,6 +166,26 @@ class Cache:
 
         with reading(str(self._shared.layout.path)):
             return usage(self._shared)
+
+    def occupied_bytes(self) -> int:
+        """What the cache occupies on its disk, all of it: a walk, so not for every poll. Raises `CacheUnusable`."""
+        with reading(str(self._shared.layout.path)):
+            return survey(self._shared.layout).total.size_bytes
+
+    def disk(self) -> Disk:
+        """Its file system now: one system call. Raises `CacheUnusable`."""
+        with reading(str(self._shared.layout.path)):
+            return disk_of(self._shared.layout.staging)
+
+    @property
+    def limits(self) -> Limits:
+        """What this process keeps the cache within."""
+        return self._shared.room.limits
+
+    @property
+    def path(self) -> Path:
+        """Its directory."""
+        return self._shared.layout.path
 
     def verify(self, progress: Callable[[int], None]) -> "VerifyReport":
         """Hashes everything; what is damaged is dropped. `progress` is told how many bytes each step hashed."""

@@ -14,6 +14,8 @@ from mkfs.errors import UsageError
 _VERBS: Final = {
     "mount": ("mkfs.cli.mount", "Mount an artifact at a directory, read-only."),
     "umount": ("mkfs.cli.umount", "Unmount a directory, and end its daemon."),
+    "status": ("mkfs.cli.status", "Show what is mounted, who waits for what, and what it cost."),
+    "wait": ("mkfs.cli.wait", "Wait until a directory is mounted, warm, or proven."),
     "ls": ("mkfs.cli.ls", "List the files of an artifact."),
     "inspect": ("mkfs.cli.inspect", "Show an artifact's digest, format, properties and layers."),
     "resolve": ("mkfs.cli.resolve", "Print the digest of an artifact."),
@@ -30,7 +32,7 @@ EXIT STATUS
   0 ok · 1 unexpected · 2 usage · 10 not found · 11 not authorised
   12 registry unreachable · 13 integrity · 14 unsupported artifact
   20 mountpoint unusable · 21 FUSE unavailable · 22 busy
-  23 cache unusable
+  23 cache unusable · 24 mount dead or not answering
 """
 
 

@@ -19,6 +19,7 @@ from mkfs.content.prefetch import Prefetch
 from mkfs.errors import MountpointUnusable, UsageError
 from mkfs.fuse import kernel
 from mkfs.registry.settings import UNVERIFIED
+from mkfs.service.control_place import socket_name
 from mkfs.service.launch import launch
 from mkfs.service.pipe import Outcome
 from mkfs.service.process import DaemonProcess
@@ -169,6 +170,7 @@ def command(
         scrub_bytes_per_second=scrub,
         verbosity=-1 if quiet else verbosity(click.get_current_context()),
         log_file=str(log_file.absolute()) if log_file else None,
+        control_socket=str(places.runtime_directory(os.environ) / socket_name(place)),
     )
     if foreground:
         from mkfs.service.mounted import run

@@ -34,6 +34,26 @@ def log_directory() -> Path:
     return Path("/var/log/mkfs") if os.geteuid() == 0 else _DIRECTORIES.user_log_path
 
 
+def runtime_directory(environment: Mapping[str, str]) -> Path:
+    """Where control sockets are: `MKFS_RUNTIME_DIR`, else /run/mkfs for root, else below `XDG_RUNTIME_DIR`, else as for others."""
+    named, user = environment.get("MKFS_RUNTIME_DIR"), os.geteuid()
+    if named:
+        return Path(named).absolute()
+    if user and (own := environment.get("XDG_RUNTIME_DIR")):
+        return Path(own).absolute() / "mkfs"
+    return runtime_directories_of(user)[0]
+
+
+def runtime_directories_of(user: int) -> tuple[Path, ...]:
+    """Where the control sockets of `user` may be, as far as that can be told without that user's environment; where there is no
+    /run/user, in /tmp.
+    """
+    if not user:
+        return (Path("/run/mkfs"),)
+    usual, bare = Path(f"/run/user/{user}"), Path(f"/tmp/mkfs-{user}")  # noqa: S108 - its owner and mode are looked at
+    return (usual / "mkfs", bare) if usual.is_dir() else (bare,)
+
+
 def credential_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
     """Where logins are kept, in the order in which they are looked for: `REGISTRY_AUTH_FILE`, docker's, podman's two, kit's.
 

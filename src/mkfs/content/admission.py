@@ -17,6 +17,7 @@ from enum import IntEnum
 from typing import final
 
 import trio
+from msgspec import Struct
 
 from mkfs.content.pace import Pace
 
@@ -28,6 +29,17 @@ class Urgency(IntEnum):
     DEMAND = 0  # somebody waits for it
     READAHEAD = 1  # likely to be read soon
     BACKGROUND = 2  # nobody asked
+
+
+@final
+class AdmissionStatistics(Struct, frozen=True):
+    """A moment's counts of one mount's requests for bytes of layers."""
+
+    demand: int  # under way: somebody waits for it
+    readahead: int  # under way, ahead of readers
+    background: int  # under way, and nobody asked
+    waiting: int  # to be admitted
+    streams: int  # how many at once the link rewards now
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +90,12 @@ class Admission:
     def received(self, count: int) -> None:
         """`count` bytes came for a request under way."""
         self.pace.received(count, trio.current_time())
+
+    def statistics(self) -> AdmissionStatistics:
+        """A snapshot; cheap enough for every poll."""
+        urgencies = [request.urgency() for request in self._under_way]
+        demand, readahead, background = (urgencies.count(each) for each in Urgency)
+        return AdmissionStatistics(demand, readahead, background, len(self._waiting), self.pace.streams)
 
 
 @final

@@ -75,6 +75,7 @@ class RunMeans(Struct, eq=False):
     store: ChunkStore
     label: str
     release: Callable[[int], None]  # lets other processes have a chunk's turn
+    came: Callable[[int, Urgency], None]  # is told each chunk that came, and how urgent it was then
     holding: int = 0
 
     async def borrow(self) -> mmap:
@@ -128,6 +129,11 @@ class ChunkRun:
     def numbers(self) -> range:
         """The chunks' numbers."""
         return range(self._wants[0].number, self._wants[-1].number + 1)
+
+    @property
+    def size_bytes(self) -> int:
+        """How much it brings."""
+        return self._bytes.length
 
     def left(self) -> None:
         """Counts a flight out that waited for one of the wants."""
@@ -201,6 +207,7 @@ class ChunkRun:
     def _landed(self, want: Want, kept: bytes | None) -> None:
         self._means.release(want.number)
         if not want.left:
+            self._means.came(want.number, want.waiters.urgency())
             self._waiting -= 1
             want.land(kept)
 

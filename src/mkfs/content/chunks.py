@@ -29,8 +29,9 @@ from mkfs.content.chunk_store import ChunkStore
 from mkfs.content.engine import Engine
 from mkfs.content.flights import Flights
 from mkfs.content.patience import Verdict
+from mkfs.content.reach import Reach
 from mkfs.content.readahead import ModelFile, Readahead
-from mkfs.content.reads import Buffer
+from mkfs.content.reads import Buffer, Cause, Obstacle
 from mkfs.content.shortage import Shortage
 from mkfs.content.streams import WIDEST_WINDOW_BYTES
 from mkfs.content.together import all_done
@@ -84,6 +85,8 @@ class ChunkFetch:
         self._wants: list[Want] = []  # not gathered yet
         self._gathering = False  # somebody will come for `_wants`
         self._fetched = self._requests = 0
+        self._runs: set[ChunkRun] = set()  # under way
+        self._turns: set[int] = set()  # chunks that another process has the turn of
 
     @classmethod
     async def open(
@@ -96,12 +99,22 @@ class ChunkFetch:
         label: str,
         shortage: Shortage,
         readahead: Readahead,
+        reach: Reach,
     ) -> Self:
         """Reads of `blob`, whose index is `index`, over what the cache has of it. Raises nothing of its own."""
         store = ChunkStore(engine.cache, engine.memory, index, shortage, label)
         await engine.on_disk(store.open, trio.current_time())
         lock = await engine.on_disk(engine.cache.lock, blob.digest)
-        means = RunMeans(engine=engine, reader=reader, blob=blob, store=store, label=label, release=lock.release_chunk)
+        grid = index.grid
+        means = RunMeans(
+            engine=engine,
+            reader=reader,
+            blob=blob,
+            store=store,
+            label=label,
+            release=lock.release_chunk,
+            came=lambda number, urgency: reach.came(grid, range(number, number + 1), urgency),
+        )
         return cls(means=means, lock=lock, store=store, readahead=readahead)
 
     @property
@@ -294,11 +307,14 @@ class ChunkFetch:
         return claims
 
     async def _wait_for_turn(self, want: Want) -> None:
+        self._turns.add(want.number)
         try:
             with want.turn:
                 await take_turn(self._engine, self._lock, want.number, f"a chunk of {self._means.label}")
         except Exception as error:  # noqa: BLE001 - handed to the flight, who is its caller
             want.fail(error)
+        finally:
+            self._turns.discard(want.number)
         if want.left:
             self._lock.release_chunk(want.number)
         elif not want.settled.is_set():
@@ -308,8 +324,22 @@ class ChunkFetch:
     async def _fetch(self, run: ChunkRun) -> None:
         self._requests += 1
         self._fetched += len(run.numbers)
-        with showing(self._engine, self._lock, run.numbers, lambda: run.received_bytes):
-            await run.fetch()
+        self._runs.add(run)
+        try:
+            with showing(self._engine, self._lock, run.numbers, lambda: run.received_bytes):
+                await run.fetch()
+        finally:
+            self._runs.remove(run)
+
+    def obstacle(self, wanted: ByteRange) -> Obstacle:
+        """See `LayerReads`; without hosts."""
+        chunks = self._grid.chunks(wanted)
+        runs = [run for run in self._runs if run.numbers.start < chunks.stop and chunks.start < run.numbers.stop]
+        if runs:
+            return Obstacle(Cause.CHUNKS, sum(run.received_bytes for run in runs), sum(run.size_bytes for run in runs))
+        if any(number in self._turns for number in chunks):
+            return Obstacle(Cause.TURN)
+        return Obstacle(Cause.CHUNKS if any(number in self._waiters for number in chunks) else Cause.DISK)
 
     def statistics(self) -> ChunkStatistics:
         """A snapshot; cheap enough for every poll."""

@@ -16,6 +16,7 @@ from mkfs.cache.store import Cache
 from mkfs.content.admission import Admission
 from mkfs.content.budget import Budget
 from mkfs.content.buffers import Buffers
+from mkfs.content.last_errors import LastErrors
 from mkfs.units import MIB
 
 P = ParamSpec("P")
@@ -45,6 +46,7 @@ class Engine:
     memory: HotChunks = field(default_factory=lambda: HotChunks(MEMORY_BYTES))
     admission: Admission = field(default_factory=Admission)
     budget: Budget = field(default_factory=Budget)
+    errors: LastErrors = field(default_factory=LastErrors)
     overtake_seconds: float = OVERTAKE_SECONDS
     inflating: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(INFLATING_LAYERS))
     _disk: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(DISK_THREADS))

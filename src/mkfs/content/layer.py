@@ -31,6 +31,7 @@ from functools import partial
 from typing import final
 
 import trio
+from msgspec import structs
 
 from mkfs.archive.entry import Table
 from mkfs.cache.locks import LayerLock
@@ -44,14 +45,16 @@ from mkfs.content.flights import Flights
 from mkfs.content.patience import Verdict
 from mkfs.content.prefetch import Prefetch
 from mkfs.content.proving import Prover
+from mkfs.content.reach import Reach, ReachStatistics
 from mkfs.content.readahead import Readahead
-from mkfs.content.reads import Buffer, RangeFacts
+from mkfs.content.reads import Buffer, Cause, Obstacle, RangeFacts
 from mkfs.content.receive import RangesIgnored
 from mkfs.content.settling import rehash, settle
 from mkfs.content.shortage import Shortage
 from mkfs.content.standing import Standing
 from mkfs.content.tables import fetch_table
 from mkfs.content.taking import Taker, named
+from mkfs.content.traffic import Traffic, TrafficStatistics
 from mkfs.content.turns import showing, take_turn
 from mkfs.errors import BadArchive, IntegrityError, Mismatch, MkfsError
 from mkfs.formats.plan import Compression
@@ -80,6 +83,8 @@ class LayerStatistics:
     refetched_chunks: int  # local damage found
     refusals: int  # how often the cache had no room for it, or failed
     chunks: ChunkStatistics | None  # of a layer that is read by chunks
+    reach: ReachStatistics
+    traffic: TrafficStatistics
 
 
 @final
@@ -106,7 +111,10 @@ class Layer:
         if the layer is not compressed.
         """
         self.blob, self.label = blob, label
+        self._traffic = reader = Traffic(reader, label, engine.errors)
         self._engine, self._reader, self._access, self._tar = engine, reader, access, tar
+        self._reach = Reach()
+        self._in_line = False  # for its turn: another process may have it
         self._compression = compression
         self._diff_id: Digest | None = None
         self._standing = Standing(label, trusted, tar=tar)
@@ -128,6 +136,7 @@ class Layer:
             shortage=self._shortage,
             standing=self._standing,
             readahead=self.readahead,
+            reach=self._reach,
         )
         self._prover = Prover(
             engine=engine,
@@ -216,6 +225,11 @@ class Layer:
         """The chunk index that reads are checked against; None while nothing is known."""
         return self._standing.index
 
+    @property
+    def fetched_bytes(self) -> int:
+        """What came of it from a registry so far."""
+        return self._traffic.fetched_bytes
+
     def watch(self, on_distrust: Callable[[], Awaitable[None]]) -> None:
         """Has `on_distrust` called whenever bytes that were read before they were proven turn out wrong."""
         if self._deferred is not None:
@@ -296,9 +310,9 @@ class Layer:
             return
         try:
             if self._compression:  # its index was made when its bytes were proven
-                self._diff_id = await rehash(engine=self._engine, index=index, read=self.read, progress=progress)
+                self._diff_id = await rehash(engine=self._engine, index=index, read=self._answer, progress=progress)
                 return
-            await settle(engine=self._engine, blob=self.blob, index=index, read=self.read, progress=progress)
+            await settle(engine=self._engine, blob=self.blob, index=index, read=self._answer, progress=progress)
         except IntegrityError as error:
             if not isinstance(error, Mismatch):
                 self._standing.contradict(error)
@@ -314,13 +328,27 @@ class Layer:
         standing = self._standing
         if standing.contradiction is not None:
             return None
-        if standing.stored is not None:
+        source = standing.stored or standing.chunks
+        if source is None:
+            return None
+        self._reach.read(source.index.grid, wanted)
+        if source is standing.stored:
             self.readahead.begun(wanted)
-            return standing.stored.read_now(wanted)
-        return None if standing.chunks is None else standing.chunks.read_now(wanted)
+        return source.read_now(wanted)
 
     async def read(self, wanted: ByteRange) -> Buffer:
         """See `LayerReads`."""
+        try:
+            answer = await self._answer(wanted)
+        except MkfsError as error:
+            self._engine.errors.read_failed(error, self.label, ", ".join(self._traffic.hosts))
+            raise
+        index = self._standing.index
+        self._reach.read(self._grid() if index is None else index.grid, wanted)
+        return answer
+
+    async def _answer(self, wanted: ByteRange) -> Buffer:
+        """The bytes of `wanted`, for a reader or for ourselves."""
         while True:
             if self._deferred is not None and not self.proven:
                 self._refuse_if_judged()
@@ -340,6 +368,17 @@ class Layer:
                     return await chunks.read(wanted)
                 except RangesIgnored:
                     self._taker.ranges_ignored(chunks)
+
+    def obstacle(self, wanted: ByteRange) -> Obstacle:
+        """See `LayerReads`."""
+        if self.published:
+            return Obstacle(Cause.DISK)
+        if self._standing.chunks is not None:
+            found = self._standing.chunks.obstacle(wanted)
+            return structs.replace(found, hosts=self._traffic.hosts) if found.size_bytes else found
+        if self._in_line:
+            return Obstacle(Cause.TURN)
+        return Obstacle(Cause.PROOF, self._prover.received_bytes, self.blob.size_bytes, self._traffic.hosts)
 
     async def facts(self, wanted: ByteRange) -> RangeFacts:
         """See `LayerReads`."""
@@ -381,7 +420,11 @@ class Layer:
         try:
             overtaken = True
             while overtaken:
-                await take_turn(engine, lock, None, self.label)
+                self._in_line = True
+                try:
+                    await take_turn(engine, lock, None, self.label)
+                finally:
+                    self._in_line = False
                 overtaken = not await self._taker.take_cached() and await self._fetch(lock, must_keep=must_keep)
         except Mismatch as error:
             self._verdict = Verdict.after(self._verdict, error, trio.current_time())
@@ -401,6 +444,8 @@ class Layer:
         scope = trio.CancelScope()
         with scope, showing(self._engine, lock, (None,), lambda: self._prover.received_bytes, scope.cancel):
             await self._taker.take(await self._fetched(must_keep=must_keep), Trust.OWN)
+            if (index := self._standing.index) is not None:
+                self._reach.came(index.grid, range(index.grid.count), self._waiters.urgency())
         if scope.cancelled_caught:
             log.info("another process has gone on with %s while this one was stopped", self.label)
             return True
@@ -430,6 +475,8 @@ class Layer:
             refetched_chunks=self._taker.damages + (chunks.damages if chunks else 0),
             refusals=self._shortage.count,
             chunks=chunks,
+            reach=self._reach.statistics(),
+            traffic=self._traffic.statistics(),
         )
 
     def close(self) -> None:

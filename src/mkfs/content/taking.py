@@ -15,6 +15,7 @@ from mkfs.cache.stored import Damaged, StoredLayer
 from mkfs.content.access import LayerAccess
 from mkfs.content.chunks import ChunkFetch
 from mkfs.content.engine import Engine
+from mkfs.content.reach import Reach
 from mkfs.content.readahead import Readahead
 from mkfs.content.reads import Buffer
 from mkfs.content.receive import RangesIgnored
@@ -52,10 +53,11 @@ class Taker:
         shortage: Shortage,
         standing: Standing,
         readahead: Readahead,
+        reach: Reach,
     ) -> None:
         self._engine, self._reader, self._access, self._blob, self._label = engine, reader, access, blob, label
         self._tar, self._compression, self._trusted = tar, compression, trusted
-        self._shortage, self._standing, self._readahead = shortage, standing, readahead
+        self._shortage, self._standing, self._readahead, self._reach = shortage, standing, readahead, reach
         self.left_over: ChunkIndex | None = None
         self.whole_only = False
         self.damages = 0
@@ -124,6 +126,7 @@ class Taker:
             label=self._label,
             shortage=self._shortage,
             readahead=self._readahead,
+            reach=self._reach,
         )
         self._standing.adopt(chunks, trust, await self._proven_table(found, chunks.read))
 

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -111,19 +112,30 @@ def resolve(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _is_dead(mount: Mount) -> bool:
-    """Whether `mount` is ours and its process is gone: statfs is never answered from a cache (stat is), so it says ENOTCONN."""
-    if not mount.ours:
-        return False
+class Condition(Enum):
+    """What a mount of ours answers when it is asked for its size."""
+
+    ALIVE = "alive"  # something, be it that we may not know
+    DEAD = "dead"  # its process is gone
+    STUCK = "stuck"  # nothing, in good time
+
+
+def condition(mount: Mount) -> Condition:
+    """Asks `mount`, which must be ours, by a process that can be killed: statfs is never answered from a cache (stat is)."""
     asking = subprocess.Popen([sys.executable, "-ISc", _ASK, mount.place], stdin=subprocess.DEVNULL)
     try:
-        return asking.wait(_ANSWER_SECONDS) == errno.ENOTCONN
+        return Condition.DEAD if asking.wait(_ANSWER_SECONDS) == errno.ENOTCONN else Condition.ALIVE
     except subprocess.TimeoutExpired:
-        return False
+        return Condition.STUCK
     finally:
         asking.kill()  # if it still waits: it would keep the mount busy
         with suppress(subprocess.TimeoutExpired):
             asking.wait(_ANSWER_SECONDS)
+
+
+def _is_dead(mount: Mount) -> bool:
+    """Whether `mount` is ours and its process is gone."""
+    return mount.ours and condition(mount) is Condition.DEAD
 
 
 def _unmount(place: Path, *, lazy: bool) -> None:

@@ -2,6 +2,9 @@
 
 import os
 import re
+import select
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, final
 
@@ -32,6 +35,12 @@ class Mount(Struct, frozen=True):
         return self.file_system == FILE_SYSTEM
 
     @property
+    def user(self) -> int | None:
+        """The uid of who mounted it, where the file system says that (FUSE does)."""
+        told = next((option for option in self.options if option.startswith("user_id=")), "")
+        return int(told[8:]) if told[8:].isdecimal() else None
+
+    @property
     def label(self) -> str:
         """What is mounted, for a message."""
         return f"{self.source} ({self.file_system})"
@@ -53,7 +62,27 @@ def parse_mountinfo(data: bytes) -> tuple[Mount, ...]:
 def mount_at(place: Path) -> Mount | None:
     """The uppermost mount exactly at `place` (absolute, without symbolic links), or None."""
     wanted = os.fsencode(place)
-    return next((mount for mount in reversed(parse_mountinfo(_MOUNTINFO.read_bytes())) if mount.place == wanted), None)
+    return next((mount for mount in reversed(mounts()) if mount.place == wanted), None)
+
+
+def mounts() -> tuple[Mount, ...]:
+    """All mounts that this process sees, as `parse_mountinfo` has them."""
+    return parse_mountinfo(_MOUNTINFO.read_bytes())
+
+
+@contextmanager
+def changes() -> Iterator[Callable[[float | None], bool]]:
+    """What waits for a change of the mount table since the block began, or since it said so last: for so many seconds (None: for
+    as long as it takes), and says whether there was one. The kernel tells (proc_pid_mountinfo(5): POLLPRI), so nothing is polled.
+    """
+    with _MOUNTINFO.open("rb", buffering=0) as table:
+        poller = select.poll()
+        poller.register(table, select.POLLPRI)
+
+        def changed(timeout_seconds: float | None) -> bool:
+            return bool(poller.poll(None if timeout_seconds is None else max(0, timeout_seconds * 1000)))
+
+        yield changed
 
 
 def spelled(name: str) -> str:

@@ -55,6 +55,12 @@ class Endpoints:
         """The registry itself."""
         return self._endpoints[-1]
 
+    @property
+    def aside(self) -> tuple[str, ...]:
+        """Mirrors that failed lately, and are asked after the others for now."""
+        now = trio.current_time()
+        return tuple(each.exchange.origin.authority for each in self._endpoints if each.is_mirror and each.aside_until > now)
+
     async def first(self, work: Callable[[Endpoint], Awaitable[T]], *, by_tag: bool = False, fresh: bool = False) -> T:
         """What `work` gives with the first host that it works with. Raises what the registry itself raised."""
         said: MkfsError | None = None

@@ -86,11 +86,19 @@ class Repository:
         """
         return await self._endpoints.first(lambda each: read_digest(each.exchange, reference), by_tag=reference.digest is None)
 
-    async def watch_tag(self, reference: Reference, shown: Digest, every_seconds: float) -> NoReturn:
+    async def watch_tag(
+        self, reference: Reference, shown: Digest, every_seconds: float, heard: Callable[[Digest], None] = lambda _digest: None
+    ) -> NoReturn:
         """Logs a warning whenever the tag of `reference` comes to mean another digest than it did, `shown` at the beginning; asks
-        by HEAD about every `every_seconds`, and at once where `reference` has a digest, too. Never ends; cancel it. Raises nothing.
+        by HEAD about every `every_seconds`, and at once where `reference` has a digest, too. `heard` is told each answer, moved or
+        not. Never ends; cancel it. Raises nothing.
         """
-        await watch_tag(self._endpoints, reference, shown, every_seconds, self._tag_moved)
+        await watch_tag(self._endpoints, reference, shown, every_seconds, moved=self._tag_moved, heard=heard)
+
+    @property
+    def hosts_aside(self) -> tuple[str, ...]:
+        """Hosts that failed lately, and are asked after the others for now."""
+        return self._endpoints.aside
 
     async def push_blob(self, blob: Descriptor, content: bytes | BinaryIO) -> None:
         """Sends `content`, unless the repository has it. A file is read in a thread, from its beginning, some at a time, and must

@@ -20,7 +20,13 @@ _SPREAD: Final = 0.1  # of the interval: a fleet that was mounted at once must n
 
 
 async def watch_tag(
-    endpoints: Endpoints, reference: Reference, shown: Digest, every_seconds: float, moved: Callable[[], None]
+    endpoints: Endpoints,
+    reference: Reference,
+    shown: Digest,
+    every_seconds: float,
+    *,
+    moved: Callable[[], None],
+    heard: Callable[[Digest], None],
 ) -> NoReturn:
     """See `Repository.watch_tag`."""
     tag, known = replace(reference, digest=None), shown
@@ -32,6 +38,7 @@ async def watch_tag(
         except MkfsError as error:  # whoever wants bytes will hear of it
             _log.debug("what %s means is not known just now: %s", tag, error)
         else:
+            heard(now)
             if now != known:
                 moved()
                 what = "means what is shown again" if now == shown else f"means {now} now; what is shown stays {shown}"

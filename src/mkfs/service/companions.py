@@ -1,6 +1,7 @@
 """What runs beside a mount that serves: each a task that ends with it, and imported only where it is wanted."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 import trio
@@ -11,6 +12,7 @@ from mkfs.fuse.session import Session
 from mkfs.registry.repository import Repository
 from mkfs.service.opening import Means
 from mkfs.service.settings import MountSettings
+from mkfs.service.tag_standing import TagStanding
 from mkfs.vfs.model_fs import ModelFS
 
 if TYPE_CHECKING:  # one artifact has none
@@ -40,7 +42,12 @@ def accompany(mounted: Mounted, nursery: trio.Nursery) -> None:
         from mkfs.service.scrubbing import scrub_slowly
 
         nursery.start_soon(scrub_slowly, means.engine.cache, settings.scrub_bytes_per_second)
+    tag: TagStanding | None = None
     if settings.tag_ttl_seconds and isinstance(means.repository, Repository) and means.reference.tag is not None:
         description = mounted.artifacts[0].description
-        meant = description.index or description.digest
-        nursery.start_soon(means.repository.watch_tag, means.reference, meant, settings.tag_ttl_seconds)
+        tag = TagStanding(means.reference.tag, description.index or description.digest)
+        nursery.start_soon(means.repository.watch_tag, means.reference, tag.digest, settings.tag_ttl_seconds, tag.heard)
+    if settings.control_socket is not None:
+        from mkfs.service.control import start
+
+        start(mounted, tag, nursery, Path(settings.control_socket))

@@ -19,6 +19,7 @@ from mkfs.formats.choice import Choice
 from mkfs.formats.filters import parse_filter
 from mkfs.formats.selection import architecture_of, parse_labels
 from mkfs.oci.reference import Reference
+from mkfs.registry.client import RegistryClient
 from mkfs.registry.layout import AnyRepository, Layout
 from mkfs.service.asking import asking
 from mkfs.service.memory_limit import memory_limit
@@ -34,6 +35,7 @@ class Means:
     repository: AnyRepository | None
     engine: Engine
     terms: Terms
+    client: RegistryClient | None = None  # for its statistics
 
 
 def open_cache(settings: SourceSettings) -> Cache:
@@ -73,7 +75,7 @@ async def opening(settings: SourceSettings, *, buffers: int = CAPACITY) -> Async
                 elsewhere = None if settings.offline else client.repository
                 terms = Terms(policy, choice, elsewhere, settings.deferred, settings.prefetch)
                 engine = Engine(nursery, cache, Buffers(buffers), budget=Budget(ahead_limit(memory_limit())))
-                yield Means(reference, _repository(reference, elsewhere), engine, terms)
+                yield Means(reference, _repository(reference, elsewhere), engine, terms, client)
             finally:
                 nursery.cancel_scope.cancel()
     finally:

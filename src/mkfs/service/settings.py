@@ -53,3 +53,4 @@ class MountSettings:
     scrub_bytes_per_second: int | None = None  # None: no scrubbing
     verbosity: int = 0  # -1 warnings only, 0 information, 1 and more debugging
     log_file: str | None = None  # None: stderr
+    control_socket: str | None = None  # where `status` and `wait` ask (service.control); None: nowhere

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Protocol, final
 
-from mkfs.content.reads import Buffer, LayerReads
+from mkfs.content.reads import Buffer, Cause, LayerReads, Obstacle
 from mkfs.errors import MkfsError
 from mkfs.ranges import ByteRange
 from mkfs.tree.nodes import Extent, File
@@ -20,6 +20,9 @@ class Content(Protocol):
 
     async def read(self, start: int, stop: int) -> Buffer:
         """The bytes, waiting for them. Raises what the layer raises."""
+
+    def obstacle(self, start: int, stop: int) -> Obstacle:
+        """What a read that cannot be answered at once waits for now: see `LayerReads`."""
 
 
 def content_of(file: File, layers: Sequence[LayerReads]) -> Content:
@@ -43,6 +46,10 @@ class InlineContent:
     async def read(self, start: int, stop: int) -> Buffer:
         """The same as `read_now`."""
         return self._data[start:stop]
+
+    def obstacle(self, start: int, stop: int) -> Obstacle:  # noqa: ARG002 - the protocol's signature
+        """Nothing is ever waited for."""
+        return Obstacle(Cause.DISK)
 
 
 @final
@@ -73,6 +80,10 @@ class LayerContent:
         """The bytes, extent after extent."""
         parts = [_exactly(span.length, await self._layer.read(span)) for span in self._spans(start, stop)]
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def obstacle(self, start: int, stop: int) -> Obstacle:
+        """Of the first extent that is read."""
+        return self._layer.obstacle(next(self._spans(start, stop)))
 
     def _spans(self, start: int, stop: int) -> Iterator[ByteRange]:
         """The ranges of the layer that hold `[start, stop)` of the file, in order."""

@@ -8,8 +8,10 @@ numbers, offsets in a directory are numbers.
 
 import errno
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
 from msgspec import Struct
@@ -23,6 +25,7 @@ from mkfs.vfs.attributes import ENDLESS_SECONDS, MTIME_NS, Attributes, Ownership
 from mkfs.vfs.contents import Content, content_of
 from mkfs.vfs.forest import TREE_STRIDE, Forest, Planted
 from mkfs.vfs.handles import Handles
+from mkfs.vfs.waits import Waits
 
 if TYPE_CHECKING:  # one artifact needs no top
     from mkfs.vfs.top import Entries, Top
@@ -51,17 +54,31 @@ class FileSystemStatistics:
     reads_waited: int  # that had to wait, those that still do included
     waiting: int  # of those, how many still do
     bytes_served: int
+    reads_failed: int  # of those that waited
+
+
+@final
+class _Open(Struct, frozen=True, eq=False):
+    """An open file."""
+
+    content: Content
+    inode: int
 
 
 @final
 class ModelFS:
-    """One mount's file system. `ownership` is the same for all of it; `top` stands above its trees, where there are several."""
+    """One mount's file system. `ownership` is the same for all of it; `top` stands above its trees, where there are several. By
+    `clock`, in seconds, is measured how long reads wait.
+    """
 
-    def __init__(self, forest: Forest, ownership: Ownership, top: "Top | None" = None) -> None:
+    def __init__(
+        self, forest: Forest, ownership: Ownership, top: "Top | None" = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._forest, self._ownership, self._top = forest, ownership, top
-        self._files: Handles[Content] = Handles()
+        self._files: Handles[_Open] = Handles()
         self._directories: Handles[tuple[tuple[bytes, int], ...]] = Handles()
-        self._reads_now = self._reads_waited = self._waiting = self._bytes_served = 0
+        self.waits = Waits(clock)
+        self._reads_now = self._reads_waited = self._reads_failed = self._bytes_served = 0
 
     def lookup_now(self, parent: int, name: bytes) -> Attributes | None:
         """The attributes of `name` in the directory `parent`; `.` and `..` are names as well (NFS asks for them). None where they
@@ -185,14 +202,14 @@ class ModelFS:
             raise FileSystemError(errno.EISDIR, f"inode {inode} is a directory")
         if isinstance(node, Symlink):
             raise FileSystemError(errno.ELOOP, f"inode {inode} is a symbolic link")
-        return self._files.add(content_of(node, planted.layers))
+        return self._files.add(_Open(content_of(node, planted.layers), inode))
 
     def read_now(self, handle: int, offset: int, length: int) -> Buffer | None:
         """Bytes `[offset, offset + length)` of an open file, fewer only at its end; None where they have to be waited for.
 
         Never blocks. Raises `FileSystemError` EBADF.
         """
-        content = self._files[handle]
+        content = self._files[handle].content
         stop = min(offset + length, content.size_bytes)
         data = content.read_now(offset, stop) if offset < stop else b""
         if data is not None:
@@ -205,16 +222,25 @@ class ModelFS:
 
         Cancelling it leaves what others wait for alone. Raises `FileSystemError` EBADF and what the layer raises.
         """
-        content = self._files[handle]
-        stop = min(offset + length, content.size_bytes)
+        file = self._files[handle]
+        stop = min(offset + length, file.content.size_bytes)
+        if offset >= stop:
+            return b""
         self._reads_waited += 1
-        self._waiting += 1
+        wait = self.waits.begin(file.inode, offset, stop, partial(file.content.obstacle, offset, stop))
         try:
-            data = await content.read(offset, stop) if offset < stop else b""
+            data = await file.content.read(offset, stop)
+        except Exception:
+            self._reads_failed += 1
+            raise
         finally:
-            self._waiting -= 1
+            self.waits.end(wait)
         self._bytes_served += len(data)
         return data
+
+    def place(self, inode: int) -> tuple[Planted, Node]:
+        """The tree and node of `inode`, for whoever tells of its waits. Raises `FileSystemError` ESTALE."""
+        return self._forest.locate(inode)
 
     def release(self, handle: int) -> None:
         """Closes a file. Reads that are under way keep what they need. Raises `FileSystemError` EBADF."""
@@ -232,8 +258,9 @@ class ModelFS:
             opens=self._files.opened,
             reads_now=self._reads_now,
             reads_waited=self._reads_waited,
-            waiting=self._waiting,
+            waiting=self.waits.waiting,
             bytes_served=self._bytes_served,
+            reads_failed=self._reads_failed,
         )
 
     def _lookup(self, parent: int, name: bytes) -> Attributes:

@@ -1,0 +1,196 @@
+"""Looking at a mount that serves: what its parts count, taken at one moment, for the report (`service.status`).
+
+Looking costs what it costs whoever looks: a mount that nobody asks about counts, and once a second notes two numbers.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final, final
+
+import trio
+from msgspec import structs
+
+from mkfs.content.artifact import Artifact
+from mkfs.content.layer import Layer
+from mkfs.content.reads import Cause
+from mkfs.content.together import all_done
+from mkfs.errors import CacheUnusable
+from mkfs.ranges import ByteRange
+from mkfs.registry.repository import Repository
+from mkfs.service.companions import Mounted
+from mkfs.service.rates import SAMPLE_SECONDS, Rates
+from mkfs.service.report import Report
+from mkfs.service.status import Named, Seen, SeenArtifact, SeenCache, SeenLayer, SeenWait, report_of
+from mkfs.service.tag_standing import TagStanding
+from mkfs.tree.nodes import File
+from mkfs.vfs.forest import Planted
+
+# Waiting reads that are told one by one: what a screen shows. Their number is told in any case.
+WAITS_TOLD: Final = 20
+# A walk over a cache of a hundred thousand files takes a second of one core: who asks does not wait longer, and it is not done again
+# before many times that has passed.
+WALK_SECONDS: Final = 2.0
+WALK_PART: Final = 20  # of all time, one part
+_FETCHED: Final = frozenset({Cause.CHUNKS, Cause.PROOF})
+
+
+@final
+class Observer:
+    """Reports of one mount, made from the moment at which it became readable. `tag`: what is known of the tag it came from."""
+
+    def __init__(self, mounted: Mounted, tag: TagStanding | None) -> None:
+        self._mounted, self._tag = mounted, tag
+        self._mounted_at, self._since = time.time(), time.monotonic()
+        self._readable_seconds = _age_seconds()
+        self._rates = Rates()
+        self._occupied_bytes: int | None = None
+        self._walks_at = float("-inf")
+        self._walking = trio.Lock()
+        self._looking = trio.Lock()
+        self._last: tuple[int, Report] | None = None  # with how many had asked when it was begun
+        self._asked = 0
+
+    async def sample(self) -> None:
+        """Notes the counts that rates are made of, every `SAMPLE_SECONDS`. Never returns."""
+        while True:
+            self._rates.note(trio.current_time(), self._fetched_bytes(), self._served_bytes())
+            self._mounted.file_system.waits.look()
+            await trio.sleep(SAMPLE_SECONDS)
+
+    async def report(self) -> Report:
+        """The mount now: those who ask while one is made share the next. Asks the disk, never a registry; raises nothing."""
+        self._asked += 1
+        mine = self._asked
+        async with self._looking:
+            if self._last is None or self._last[0] < mine:
+                asked = self._asked
+                self._last = asked, report_of(await self._look())
+            return self._last[1]
+
+    async def _look(self) -> Seen:
+        mounted, engine = self._mounted, self._mounted.means.engine
+        file_system, client = mounted.file_system, mounted.means.client
+        repository, source = mounted.means.repository, mounted.settings.source
+        artifacts = tuple([await self._artifact(artifact) for artifact in mounted.artifacts])
+        cache = await self._cache()
+        return Seen(
+            pid=os.getpid(),
+            mountpoint=mounted.settings.mountpoint,
+            at=time.time(),
+            mounted_at=self._mounted_at,
+            uptime_seconds=time.monotonic() - self._since,
+            readable_seconds=self._readable_seconds,
+            deferred=source.deferred,
+            prefetch=source.prefetch.value,
+            offline=source.offline,
+            artifacts=artifacts,
+            file_system=file_system.statistics(),
+            waits=file_system.waits.statistics(),
+            waiting=tuple(self._waiting()),
+            slowest=tuple((self._named(waited.inode), waited) for waited in file_system.waits.slowest()),
+            rate=self._rates.rate(trio.current_time(), self._fetched_bytes(), self._served_bytes()),
+            admission=engine.admission.statistics(),
+            ahead_bytes=engine.budget.leased_bytes,
+            ahead_limit_bytes=engine.budget.limit_bytes,
+            errors=engine.errors.latest(),
+            cache=cache,
+            client=None if client is None else client.statistics(),
+            hosts_aside=repository.hosts_aside if isinstance(repository, Repository) else (),
+            tuning=mounted.session.tuning,
+        )
+
+    async def _artifact(self, artifact: Artifact) -> SeenArtifact:
+        description = artifact.description
+        layers = _distinct(artifact)
+        seen: dict[Layer, SeenLayer] = {}
+
+        async def look(layer: Layer) -> None:
+            size_bytes = layer.content_bytes
+            whole = None if size_bytes is None else await layer.facts(ByteRange(0, size_bytes))
+            cached_bytes = 0 if whole is None else whole.proven_bytes
+            complete = layer.published or cached_bytes == size_bytes
+            seen[layer] = SeenLayer(
+                layer.label, layer.blob.digest, layer.blob.size_bytes, size_bytes, layer.statistics(), cached_bytes, complete
+            )
+
+        await all_done(partial(look, layer) for layer in layers)
+        return SeenArtifact(
+            str(description.reference),
+            description.digest,
+            description.index,
+            description.plan.format_name,
+            description.resolved_at or self._mounted_at,
+            self._tag if artifact is self._mounted.artifacts[0] else None,
+            tuple(seen[layer] for layer in layers),
+        )
+
+    def _waiting(self) -> Iterator[SeenWait]:
+        for seconds, wait in self._mounted.file_system.waits.longest_waiting(WAITS_TOLD):
+            obstacle, layer = wait.look(), self._layer(wait.inode)
+            if layer is not None and obstacle.cause in _FETCHED and not obstacle.hosts:  # asked, and has not begun to answer
+                obstacle = structs.replace(obstacle, hosts=(self._registry_of(layer),))
+            yield SeenWait(self._named(wait.inode), wait.start, wait.stop, seconds, obstacle)
+
+    def _named(self, inode: int) -> Named:
+        planted, node = self._mounted.file_system.place(inode)
+        layer = self._layer(inode)
+        return Named(_path(planted, node.number), "" if layer is None else layer.label)
+
+    def _layer(self, inode: int) -> Layer | None:
+        planted, node = self._mounted.file_system.place(inode)
+        layer = planted.layers[node.layer] if isinstance(node, File) and node.layer is not None else None
+        return layer if isinstance(layer, Layer) else None
+
+    def _registry_of(self, layer: Layer) -> str:
+        for artifact in self._mounted.artifacts:
+            description = artifact.description
+            for each, planned in zip(artifact.layers, description.plan.layers, strict=True):
+                if each is layer:
+                    return (planned.origin or description.reference).registry
+        return ""
+
+    async def _cache(self) -> SeenCache:
+        engine, cache = self._mounted.means.engine, self._mounted.means.engine.cache
+        with trio.move_on_after(WALK_SECONDS):
+            async with self._walking:
+                began = trio.current_time()
+                if began >= self._walks_at:
+                    self._walks_at = began + WALK_PART * WALK_SECONDS  # unless it is done sooner
+                    await trio.to_thread.run_sync(self._walk, abandon_on_cancel=True)
+                    now = trio.current_time()
+                    self._walks_at = now + WALK_PART * (now - began)
+        try:
+            disk = await engine.on_disk(cache.disk)
+        except CacheUnusable:
+            disk = None
+        return SeenCache(str(cache.path), self._occupied_bytes, disk, cache.limits, cache.statistics())
+
+    def _walk(self) -> None:
+        try:
+            self._occupied_bytes = self._mounted.means.engine.cache.occupied_bytes()
+        except CacheUnusable:
+            self._occupied_bytes = None
+
+    def _fetched_bytes(self) -> int:
+        return sum(layer.fetched_bytes for artifact in self._mounted.artifacts for layer in _distinct(artifact))
+
+    def _served_bytes(self) -> int:
+        return self._mounted.file_system.statistics().bytes_served
+
+
+def _distinct(artifact: Artifact) -> tuple[Layer, ...]:
+    return tuple(dict.fromkeys(artifact.layers))
+
+
+def _path(planted: Planted, number: int) -> bytes:
+    path = planted.tree.path(number)
+    return path if planted.number == 0 else b"%s/%s" % (str(planted.digest).encode(), path)
+
+
+def _age_seconds() -> float:
+    """How long ago this process began: 22nd field of /proc/self/stat, in clock ticks since boot (proc_pid_stat(5))."""
+    began_ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()[19])
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began_ticks / os.sysconf("SC_CLK_TCK"))

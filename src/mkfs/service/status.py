@@ -1,0 +1,346 @@
+"""The report of a mount (`service.report`), made of what its parts count. Pure: snapshots in, a report out."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import final
+
+from msgspec import Struct
+
+from mkfs import __version__
+from mkfs.cache.eviction import Disk, Limits
+from mkfs.cache.statistics import CacheStatistics
+from mkfs.content.admission import AdmissionStatistics
+from mkfs.content.last_errors import LastError
+from mkfs.content.layer import LayerStatistics
+from mkfs.content.reads import Obstacle
+from mkfs.fuse.connection import Tuning
+from mkfs.oci.digest import Digest
+from mkfs.proof.policy import Trust
+from mkfs.registry.transport import ClientStatistics
+from mkfs.service.rates import Rate
+from mkfs.service.report import (
+    SCHEMA_VERSION,
+    ArtifactReport,
+    CacheReport,
+    ColdStartReport,
+    ErrorReport,
+    KernelReport,
+    LayerReport,
+    ReadsReport,
+    RegistryReport,
+    Report,
+    SlowReport,
+    TagReport,
+    TransferReport,
+    WaitReport,
+)
+from mkfs.service.tag_standing import TagStanding
+from mkfs.units import KIB
+from mkfs.vfs.model_fs import FileSystemStatistics
+from mkfs.vfs.waits import Waited, WaitStatistics
+
+
+@final
+class SeenLayer(Struct, frozen=True):
+    """A layer at one moment. `cached_bytes` of its content are in the cache; `complete`: all of them."""
+
+    label: str
+    digest: Digest
+    size_bytes: int
+    content_bytes: int | None
+    statistics: LayerStatistics
+    cached_bytes: int
+    complete: bool
+
+
+@final
+class SeenArtifact(Struct, frozen=True):
+    """An artifact at one moment. `resolved_at`: seconds since the epoch."""
+
+    reference: str
+    digest: Digest
+    index: Digest | None
+    format_name: str
+    resolved_at: float
+    tag: TagStanding | None
+    layers: tuple[SeenLayer, ...]
+
+
+@final
+class Named(Struct, frozen=True):
+    """What a person knows an inode by: its path in the mount, and the label of the layer that it lies in."""
+
+    path: bytes
+    layer: str
+
+
+@final
+class SeenWait(Struct, frozen=True):
+    """A read that waits: `seconds` so far, for `obstacle`."""
+
+    file: Named
+    start: int
+    stop: int
+    seconds: float
+    obstacle: Obstacle
+
+
+@final
+class SeenCache(Struct, frozen=True):
+    """The cache at one moment. What nobody knows is None."""
+
+    path: str
+    occupied_bytes: int | None
+    disk: Disk | None
+    limits: Limits
+    statistics: CacheStatistics
+
+
+@final
+class Seen(Struct, frozen=True, kw_only=True):
+    """Everything at one moment, `at` and `mounted_at` in seconds since the epoch."""
+
+    pid: int
+    mountpoint: str
+    at: float
+    mounted_at: float
+    uptime_seconds: float
+    readable_seconds: float
+    deferred: bool
+    prefetch: str
+    offline: bool
+    artifacts: tuple[SeenArtifact, ...]
+    file_system: FileSystemStatistics
+    waits: WaitStatistics
+    waiting: tuple[SeenWait, ...]
+    slowest: tuple[tuple[Named, Waited], ...]
+    rate: Rate
+    admission: AdmissionStatistics
+    ahead_bytes: int
+    ahead_limit_bytes: int
+    errors: tuple[LastError, ...]
+    cache: SeenCache
+    client: ClientStatistics | None
+    hosts_aside: tuple[str, ...]
+    tuning: Tuning | None
+
+
+def report_of(seen: Seen) -> Report:
+    """What there is to say."""
+    artifacts = tuple(map(_artifact, seen.artifacts))
+    layers = [layer for artifact in seen.artifacts for layer in artifact.layers]
+    return Report(
+        schema_version=SCHEMA_VERSION,
+        version=__version__,
+        pid=seen.pid,
+        mountpoint=seen.mountpoint,
+        at=_time(seen.at),
+        mounted_at=_time(seen.mounted_at),
+        uptime_seconds=seen.uptime_seconds,
+        verify="deferred" if seen.deferred else "strict",
+        prefetch=seen.prefetch,
+        offline=seen.offline,
+        warm=all(layer.complete for layer in layers),
+        proven=all(is_proven(layer) for layer in layers),
+        artifacts=artifacts,
+        reads=_reads(seen),
+        waiting=tuple(map(_wait, seen.waiting)),
+        transfer=_transfer(seen, layers),
+        cold_start=_cold_start(seen, layers),
+        errors=tuple(map(_error, seen.errors)),
+        cache=_cache(seen.cache),
+        registry=None if seen.client is None else _registry(seen.client, seen.hosts_aside),
+        kernel=_kernel(seen.tuning),
+    )
+
+
+def is_proven(layer: SeenLayer) -> bool:
+    """Whether all bytes of it passed by once on this node and had its digest: its names and its chunk index are our own then."""
+    return layer.statistics.trust is Trust.OWN
+
+
+def fetched_bytes_of(layers: Iterable[LayerStatistics]) -> int:
+    """What came from registries for `layers`."""
+    return sum(layer.traffic.fetched_bytes for layer in layers)
+
+
+def _artifact(seen: SeenArtifact) -> ArtifactReport:
+    return ArtifactReport(
+        reference=seen.reference,
+        digest=str(seen.digest),
+        index_digest=None if seen.index is None else str(seen.index),
+        format=seen.format_name,
+        resolved_at=_time(seen.resolved_at),
+        tag=None if seen.tag is None else _tag(seen.tag),
+        layers=tuple(map(_layer, seen.layers)),
+    )
+
+
+def _tag(tag: TagStanding) -> TagReport:
+    moved_at, asked_at = (None if each is None else _time(each) for each in (tag.moved_at, tag.asked_at))
+    return TagReport(tag.tag, str(tag.digest), tag.moved, moved_at, asked_at)
+
+
+def _layer(seen: SeenLayer) -> LayerReport:
+    counts = seen.statistics
+    return LayerReport(
+        label=seen.label,
+        digest=str(seen.digest),
+        size_bytes=seen.size_bytes,
+        received_bytes=counts.received_bytes,
+        content_bytes=seen.content_bytes,
+        proof=counts.trust.value,
+        provisional=counts.provisional,
+        published=counts.published,
+        complete=seen.complete,
+        cached_bytes=seen.cached_bytes,
+        wanted_bytes=counts.reach.wanted_bytes,
+        guessed_bytes=counts.reach.guessed_bytes,
+        wasted_bytes=counts.reach.wasted_bytes,
+        filled_bytes=counts.reach.filled_bytes,
+        fetched_bytes=counts.traffic.fetched_bytes,
+        requests=counts.traffic.requests,
+        failed_requests=counts.traffic.failures,
+        waiting=counts.waiting,
+        refused_by_cache=counts.refusals,
+        damaged_chunks=counts.refetched_chunks,
+        hosts=counts.traffic.hosts,
+    )
+
+
+def _reads(seen: Seen) -> ReadsReport:
+    counts, waits = seen.file_system, seen.waits
+    return ReadsReport(
+        answered_at_once=counts.reads_now,
+        waited=counts.reads_waited,
+        failed=counts.reads_failed,
+        waiting=counts.waiting,
+        open_files=counts.open_files,
+        opened_files=counts.opens,
+        longest_seconds=waits.longest_seconds,
+        p50_seconds=waits.p50_seconds,
+        p90_seconds=waits.p90_seconds,
+        p99_seconds=waits.p99_seconds,
+    )
+
+
+def _wait(seen: SeenWait) -> WaitReport:
+    return WaitReport(
+        file=_text(seen.file.path),
+        start=seen.start,
+        stop=seen.stop,
+        seconds=seen.seconds,
+        waits_for=seen.obstacle.cause.value,
+        layer=seen.file.layer,
+        received_bytes=seen.obstacle.received_bytes,
+        size_bytes=seen.obstacle.size_bytes,
+        hosts=seen.obstacle.hosts,
+    )
+
+
+def _transfer(seen: Seen, layers: list[SeenLayer]) -> TransferReport:
+    fetched_bytes = fetched_bytes_of(layer.statistics for layer in layers)
+    wanted_bytes = sum(layer.statistics.reach.wanted_bytes for layer in layers)
+    served_bytes = seen.file_system.bytes_served
+    return TransferReport(
+        fetched_bytes=fetched_bytes,
+        served_bytes=served_bytes,
+        wanted_bytes=wanted_bytes,
+        fetched_per_wanted=fetched_bytes / wanted_bytes if wanted_bytes else None,
+        fetched_per_served=fetched_bytes / served_bytes if served_bytes else None,
+        rate_seconds=seen.rate.seconds,
+        fetched_bytes_per_second=seen.rate.fetched_bytes_per_second,
+        served_bytes_per_second=seen.rate.served_bytes_per_second,
+        requests_for_readers=seen.admission.demand,
+        requests_ahead=seen.admission.readahead,
+        requests_in_background=seen.admission.background,
+        requests_waiting=seen.admission.waiting,
+        streams=seen.admission.streams,
+        ahead_bytes=seen.ahead_bytes,
+        ahead_limit_bytes=seen.ahead_limit_bytes,
+    )
+
+
+def _cold_start(seen: Seen, layers: list[SeenLayer]) -> ColdStartReport:
+    reaches = [layer.statistics.reach for layer in layers]
+    return ColdStartReport(
+        readable_seconds=seen.readable_seconds,
+        wanted_bytes=sum(reach.wanted_bytes for reach in reaches),
+        guessed_bytes=sum(reach.guessed_bytes for reach in reaches),
+        wasted_bytes=sum(reach.wasted_bytes for reach in reaches),
+        filled_bytes=sum(reach.filled_bytes for reach in reaches),
+        fetched_bytes=fetched_bytes_of(layer.statistics for layer in layers),
+        slowest=tuple(
+            SlowReport(
+                file=_text(file.path),
+                start=waited.start,
+                stop=waited.stop,
+                seconds=waited.seconds,
+                waited_for=waited.cause.value,
+                layer=file.layer,
+            )
+            for file, waited in seen.slowest
+        ),
+    )
+
+
+def _error(error: LastError) -> ErrorReport:
+    return ErrorReport(
+        kind=error.kind,
+        what=error.what,
+        where=error.where,
+        layer=error.layer,
+        host=error.host,
+        first_at=_time(error.first_at),
+        last_at=_time(error.last_at),
+        count=error.count,
+        reads_failed=error.reads_failed,
+    )
+
+
+def _cache(seen: SeenCache) -> CacheReport:
+    counts = seen.statistics
+    return CacheReport(
+        path=seen.path,
+        size_bytes=seen.occupied_bytes,
+        size_limit_bytes=seen.limits.size_limit_bytes,
+        disk_free_bytes=None if seen.disk is None else seen.disk.free_bytes,
+        disk_kept_free_bytes=None if seen.disk is None else seen.limits.kept_bytes(seen.disk),
+        memory_hits=counts.memory_hits,
+        disk_hits=counts.disk_hits,
+        damaged=counts.damaged,
+        evicted=counts.evicted,
+        evicted_bytes=counts.evicted_bytes,
+    )
+
+
+def _registry(counts: ClientStatistics, hosts_aside: tuple[str, ...]) -> RegistryReport:
+    return RegistryReport(
+        requests=counts.requests,
+        received_bytes=counts.received_bytes,
+        retries=counts.retries,
+        retries_denied=counts.retries_denied,
+        redirects=counts.redirects,
+        held_back=counts.held_back,
+        passed_over=counts.passed_over,
+        open_answers=counts.answers,
+        hosts_aside=hosts_aside,
+    )
+
+
+def _kernel(tuning: Tuning | None) -> KernelReport:
+    if tuning is None:
+        return KernelReport(max_background=None, congestion_threshold=None, read_ahead_bytes=None)
+    return KernelReport(
+        max_background=tuning.max_background,
+        congestion_threshold=tuning.congestion_threshold,
+        read_ahead_bytes=None if tuning.read_ahead_kib is None else tuning.read_ahead_kib * KIB,
+    )
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")

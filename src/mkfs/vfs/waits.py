@@ -1,0 +1,124 @@
+"""Reads that could not be answered at once: which of them still wait, how long the others did, and which waited longest.
+
+Reads that were answered at once never come here, so they pay for no clock. Counts are of fixed size, however long a mount lives.
+"""
+
+import heapq
+from bisect import bisect_left
+from collections.abc import Callable
+from itertools import accumulate, count
+from typing import Final, final
+
+from msgspec import Struct
+
+from mkfs.content.reads import Cause, Obstacle
+
+# How many of the longest waits are remembered: what a person reads.
+SLOWEST: Final = 10
+# Bounds of the counts, in seconds: from a thread that finds bytes on the disk to a layer of some hundred GB, by the fourth root of
+# two, so that a percentile is at most a fifth too large.
+_STEP: Final = 2.0**0.25
+BOUNDS_SECONDS: Final = tuple(0.0001 * _STEP**number for number in range(100))
+
+
+@final
+class Wait(Struct, eq=False):
+    """One read of `[start, stop)` of the file `inode` that waits since `since` (seconds of the clock), for what `look` tells."""
+
+    inode: int
+    start: int
+    stop: int
+    since: float
+    look: Callable[[], Obstacle]
+    cause: Cause  # the last one that was seen
+
+
+@final
+class Waited(Struct, frozen=True):
+    """One read that waited, and why."""
+
+    inode: int
+    start: int
+    stop: int
+    seconds: float
+    cause: Cause
+
+
+@final
+class WaitStatistics(Struct, frozen=True):
+    """A moment's counts of the reads that waited and are over, those that failed included. Percentiles are at most a fifth too
+    large; None without any read.
+    """
+
+    count: int
+    total_seconds: float
+    longest_seconds: float
+    p50_seconds: float | None
+    p90_seconds: float | None
+    p99_seconds: float | None
+
+
+@final
+class Waits:
+    """All of one mount. To be called on one loop. `clock` tells seconds."""
+
+    __slots__ = ("_clock", "_counts", "_longest", "_slowest", "_ties", "_total_seconds", "_waiting")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._waiting: dict[Wait, None] = {}  # the one that waits longest first
+        self._counts = [0] * (len(BOUNDS_SECONDS) + 1)
+        self._total_seconds = self._longest = 0.0
+        self._slowest: list[tuple[float, int, Waited]] = []  # a heap, the shortest first
+        self._ties = count()
+
+    def begin(self, inode: int, start: int, stop: int, look: Callable[[], Obstacle]) -> Wait:
+        """A read waits from now on."""
+        wait = Wait(inode, start, stop, self._clock(), look, look().cause)
+        self._waiting[wait] = None
+        return wait
+
+    def end(self, wait: Wait) -> None:
+        """It is answered, has failed, or its reader is gone."""
+        del self._waiting[wait]
+        seconds = max(0.0, self._clock() - wait.since)
+        self._counts[bisect_left(BOUNDS_SECONDS, seconds)] += 1
+        self._total_seconds += seconds
+        self._longest = max(self._longest, seconds)
+        if len(self._slowest) < SLOWEST or seconds > self._slowest[0][0]:
+            over = (seconds, -next(self._ties), Waited(wait.inode, wait.start, wait.stop, seconds, wait.cause))
+            (heapq.heappush if len(self._slowest) < SLOWEST else heapq.heapreplace)(self._slowest, over)
+
+    def look(self) -> None:
+        """Looks what everybody waits for now. Called now and then, it is known of long waits what they were for in the end."""
+        for wait in self._waiting:
+            wait.cause = wait.look().cause
+
+    @property
+    def waiting(self) -> int:
+        """How many wait now."""
+        return len(self._waiting)
+
+    def longest_waiting(self, limit: int) -> list[tuple[float, Wait]]:
+        """Those that wait, with how many seconds: the longest first, `limit` at most."""
+        now = self._clock()
+        return [(max(0.0, now - wait.since), wait) for wait, _ in zip(self._waiting, range(limit), strict=False)]
+
+    def slowest(self) -> tuple[Waited, ...]:
+        """The `SLOWEST` that waited longest and are over, the slowest first."""
+        return tuple(waited for _, _, waited in sorted(self._slowest, key=lambda each: (-each[0], -each[1])))
+
+    def statistics(self) -> WaitStatistics:
+        """A snapshot; cheap enough for every poll."""
+        total = sum(self._counts)
+        return WaitStatistics(
+            total, self._total_seconds, self._longest, self._percentile(0.5), self._percentile(0.9), self._percentile(0.99)
+        )
+
+    def _percentile(self, share: float) -> float | None:
+        """The bound that at least `share` of all waits kept; never more than the longest took."""
+        cumulative = list(accumulate(self._counts))
+        if not cumulative[-1]:
+            return None
+        number = bisect_left(cumulative, share * cumulative[-1])
+        return min(self._longest, BOUNDS_SECONDS[number]) if number < len(BOUNDS_SECONDS) else self._longest
