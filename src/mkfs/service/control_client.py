@@ -18,7 +18,7 @@ from mkfs.service.control_wire import STATUS, WATCH, Refusal, encode
 from mkfs.service.report import Report
 
 # What is alive answers in milliseconds; one that hashes on all cores, or walks over a large cache first, within two seconds.
-ANSWER_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 3.0
 _ANSWER_LIMIT_BYTES: Final = 64 * 1024 * 1024  # thousands of layers; whoever sends more is not ours
 _PEER: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 

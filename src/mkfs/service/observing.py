@@ -30,8 +30,8 @@ from mkfs.vfs.forest import Planted
 
 # Waiting reads that are told one by one: what a screen shows. Their number is told in any case.
 WAITS_TOLD: Final = 20
-# A walk over a cache of a hundred thousand files takes a second of one core: who asks does not wait longer, and it is not done again
-# before many times that has passed.
+# A walk over a cache of a hundred thousand files takes a second of one core: who asks does not wait longer, and it is not done
+# again before many times that has passed.
 WALK_SECONDS: Final = 2.0
 WALK_PART: Final = 20  # of all time, one part
 _FETCHED: Final = frozenset({Cause.CHUNKS, Cause.PROOF})
