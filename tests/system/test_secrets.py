@@ -1,6 +1,8 @@
 """A registry full of secrets, asked by every verb, wordily: `tests.plugins.leaks` looks at what they write and leave behind."""
 
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -62,7 +64,23 @@ def test_no_verb_gives_a_secret_away(closed: str, shell: Shell) -> None:
         ran = shell.run(*words, "--plain-http", "-vv")
         assert ran.exit_code in (0, 14 if "--lint" in words else 0), ran
     assert (place / "README.md").read_bytes() == b"# closed\n"
+    for form in ("text", "json"):
+        assert shell.run("status", place, "--format", form, "-vv").exit_code == 0
     assert shell.run("umount", place).exit_code == 0
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("failure", FAILURES)
+def test_no_error_that_status_tells_gives_a_secret_away(storage: RegistryServer, closed: str, shell: Shell, failure: str) -> None:
+    with shell.mounted(closed, "--plain-http", "-vv") as mount:
+        fault = storage.registry.faults.install(Fault(Match(), FAILURES[failure], times=2))
+        with suppress(OSError):
+            mount.path("weights.bin").read_bytes()
+        storage.registry.faults.mend(fault)
+        ran = shell.run("status", mount.place, "--format", "json", "-vv")
+        assert ran.exit_code == 0, ran
+        report = json.loads(ran.stdout)["report"]
+        assert report["errors"] or report["registry"]["redirects"]
 
 
 @pytest.mark.parametrize("failure", FAILURES)
