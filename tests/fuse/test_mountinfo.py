@@ -28,6 +28,10 @@ def test_only_our_own_subtype_is_ours() -> None:
     assert [mount.ours for mount in parse_mountinfo(TABLE)] == [False, False, True, False]
 
 
+def test_who_mounted_it_is_told_where_the_file_system_says_so() -> None:
+    assert [mount.user for mount in parse_mountinfo(TABLE)] == [None, None, 0, None]
+
+
 def test_of_two_mounts_at_one_place_the_upper_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "mountinfo"
     table.write_bytes(TABLE)

@@ -8,7 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from mkfs.errors import FileSystemError, Mismatch
+from mkfs.content.reads import Cause
+from mkfs.errors import FileSystemError, Mismatch, MkfsError
 from mkfs.formats.plan import InlineFile, Plan, PlannedLayer, RawLayer
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
@@ -16,6 +17,7 @@ from mkfs.tree.build import build
 from mkfs.vfs.attributes import MTIME_NS, Ownership
 from mkfs.vfs.forest import TREE_STRIDE, Forest
 from mkfs.vfs.model_fs import ModelFS
+from mkfs.vfs.waits import Waits
 from tests.support.fake_layers import BrokenLayer, LateLayer, MemoryLayer, SlowLayer
 from tests.support.trees import MANIFEST, Part, grow
 
@@ -53,6 +55,45 @@ def test_names_lead_to_files_and_directories(fs: ModelFS) -> None:
     assert (run.mode, run.size_bytes, run.uid, run.gid) == (stat.S_IFREG | 0o555, 2, 1000, 100)
     assert fs.lookup_now(1, b"closed").mode == stat.S_IFDIR | 0o500
     assert fs.getattr(run.inode) == run
+
+
+async def test_who_waits_is_known_by_inode_and_range_until_he_is_answered() -> None:
+    layer, now = SlowLayer(), [100.0]
+    fs = filesystem(weights=Part(len(DATA), layer))
+    fs.waits = Waits(lambda: now[0])
+    number = inode(fs, b"weights")
+    handle = fs.open(number, os.O_RDONLY)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fs.read, handle, 5, 4 * len(DATA))
+        await layer.besieged(1)
+        now[0] += 7
+        ((seconds, wait),) = fs.waits.longest_waiting(9)
+        assert (seconds, wait.inode, wait.start, wait.stop) == (7, number, 5, len(DATA))
+        assert (wait.look().cause, wait.look().hosts) == (Cause.PROOF, ("registry.test",))
+        planted, node = fs.place(wait.inode)
+        assert planted.tree.path(node.number) == b"weights"
+        layer.open.set()
+    assert fs.statistics().waiting == 0
+    (slow,) = fs.waits.slowest()
+    assert (slow.inode, slow.start, slow.stop, slow.seconds, slow.cause) == (number, 5, len(DATA), 7, Cause.PROOF)
+
+
+async def test_a_read_that_fails_is_counted_and_one_whose_reader_is_gone_is_not() -> None:
+    fs = filesystem(broken=Part(10, BrokenLayer()), slow=Part(10, SlowLayer()))
+    with pytest.raises(MkfsError):
+        await fs.read(fs.open(inode(fs, b"broken"), os.O_RDONLY), 0, 10)
+    with trio.move_on_after(0):
+        await fs.read(fs.open(inode(fs, b"slow"), os.O_RDONLY), 0, 10)
+    counts = fs.statistics()
+    assert (counts.reads_waited, counts.reads_failed, counts.waiting) == (2, 1, 0)
+
+
+def test_reads_that_are_answered_at_once_pay_for_no_clock(fs: ModelFS) -> None:
+    def stop() -> float:
+        raise AssertionError("looked at the clock")
+
+    fs.waits = Waits(stop)
+    assert fs.read_now(fs.open(inode(fs, b"weights"), os.O_RDONLY), 0, 10) == DATA[:10]
 
 
 def test_times_are_the_artifacts_own_where_it_keeps_them() -> None:
