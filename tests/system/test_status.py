@@ -275,6 +275,20 @@ def test_the_socket_goes_with_the_mount(reference: str, shell: Shell) -> None:
     assert list(shell.runtime.iterdir()) == []
 
 
+def test_a_mount_that_is_bound_elsewhere_is_the_same_mount(reference: str, shell: Shell) -> None:
+    elsewhere = shell.new_place("elsewhere")
+    with shell.mounted(reference) as mount:
+        subprocess.run(["mount", "--bind", mount.place, elsewhere], check=True)
+        try:
+            document = status(shell, elsewhere)
+            assert (document["state"], document["pid"], document["mountpoint"]) == ("mounted", mount.pid, str(mount.place))
+            assert shell.run("wait", elsewhere).exit_code == 0
+            listed = shell.run("status").stdout.splitlines()
+            assert len([line for line in listed if str(shell.home) in line]) == 1
+        finally:
+            subprocess.run(["umount", elsewhere], check=True)
+
+
 def test_who_watches_gets_a_line_a_second_until_it_is_unmounted(reference: str, shell: Shell) -> None:
     with shell.mounted(reference) as mount:
         words = shell.words("status", mount.place, "--watch", "--format", "json")

@@ -70,7 +70,7 @@ async def test_who_waits_is_known_by_inode_and_range_until_he_is_answered() -> N
         ((seconds, wait),) = fs.waits.longest_waiting(9)
         assert (seconds, wait.inode, wait.start, wait.stop) == (7, number, 5, len(DATA))
         assert (wait.look().cause, wait.look().hosts) == (Cause.PROOF, ("registry.test",))
-        planted, node = fs.place(wait.inode)
+        planted, node = fs.locate(wait.inode)
         assert planted.tree.path(node.number) == b"weights"
         layer.open.set()
     assert fs.statistics().waiting == 0

@@ -18,6 +18,7 @@ from mkfs.content.layer import Layer
 from mkfs.content.reads import Cause
 from mkfs.content.together import all_done
 from mkfs.errors import CacheUnusable
+from mkfs.proof.grid import CHUNK_BYTES
 from mkfs.ranges import ByteRange
 from mkfs.registry.repository import Repository
 from mkfs.service.companions import Mounted
@@ -34,6 +35,9 @@ WAITS_TOLD: Final = 20
 # again before many times that has passed.
 WALK_SECONDS: Final = 2.0
 WALK_PART: Final = 20  # of all time, one part
+# Ten thousand chunks are counted in some ten milliseconds, which all threads feel: a layer with more is counted less often.
+LARGE_BYTES: Final = 10_000 * CHUNK_BYTES
+COUNT_SECONDS: Final = 5.0
 _FETCHED: Final = frozenset({Cause.CHUNKS, Cause.PROOF})
 
 
@@ -47,6 +51,7 @@ class Observer:
         self._readable_seconds = _age_seconds()
         self._rates = Rates()
         self._occupied_bytes: int | None = None
+        self._counted: dict[Layer, tuple[float, int]] = {}  # when, and how many bytes were here
         self._walks_at = float("-inf")
         self._walking = trio.Lock()
         self._looking = trio.Lock()
@@ -108,9 +113,7 @@ class Observer:
         seen: dict[Layer, SeenLayer] = {}
 
         async def look(layer: Layer) -> None:
-            size_bytes = layer.content_bytes
-            whole = None if size_bytes is None else await layer.facts(ByteRange(0, size_bytes))
-            cached_bytes = 0 if whole is None else whole.proven_bytes
+            size_bytes, cached_bytes = layer.content_bytes, await self._cached_bytes(layer)
             complete = layer.published or cached_bytes == size_bytes
             seen[layer] = SeenLayer(
                 layer.label, layer.blob.digest, layer.blob.size_bytes, size_bytes, layer.statistics(), cached_bytes, complete
@@ -127,6 +130,18 @@ class Observer:
             tuple(seen[layer] for layer in layers),
         )
 
+    async def _cached_bytes(self, layer: Layer) -> int:
+        """How many bytes of it are in the cache; of a large layer that is read by chunks perhaps a moment ago."""
+        size_bytes, now = layer.content_bytes, trio.current_time()
+        if size_bytes is None:
+            return 0
+        counted_at, before = self._counted.get(layer, (float("-inf"), 0))
+        if size_bytes > LARGE_BYTES and not layer.published and now - counted_at < COUNT_SECONDS:
+            return before
+        counted = (await layer.facts(ByteRange(0, size_bytes))).proven_bytes
+        self._counted[layer] = now, counted
+        return counted
+
     def _waiting(self) -> Iterator[SeenWait]:
         for seconds, wait in self._mounted.file_system.waits.longest_waiting(WAITS_TOLD):
             obstacle, layer = wait.look(), self._layer(wait.inode)
@@ -135,12 +150,12 @@ class Observer:
             yield SeenWait(self._named(wait.inode), wait.start, wait.stop, seconds, obstacle)
 
     def _named(self, inode: int) -> Named:
-        planted, node = self._mounted.file_system.place(inode)
+        planted, node = self._mounted.file_system.locate(inode)
         layer = self._layer(inode)
         return Named(_path(planted, node.number), "" if layer is None else layer.label)
 
     def _layer(self, inode: int) -> Layer | None:
-        planted, node = self._mounted.file_system.place(inode)
+        planted, node = self._mounted.file_system.locate(inode)
         layer = planted.layers[node.layer] if isinstance(node, File) and node.layer is not None else None
         return layer if isinstance(layer, Layer) else None
 

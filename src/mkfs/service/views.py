@@ -39,13 +39,25 @@ class View(Struct, frozen=True):
 
 
 def ours(user: int) -> tuple[Mount, ...]:
-    """The mounts of ours that `user` made, all of them for root; of several at one place the uppermost."""
-    found = {mount.place: mount for mount in mounts() if mount.ours}
-    return tuple(mount for mount in found.values() if not user or mount.user in (None, user))
+    """The mounts of ours that `user` made, all of them for root; each once, at its first place, and of several at one place the
+    uppermost.
+    """
+    found: dict[str, Mount] = {}
+    for mount in mounts():
+        if mount.ours:
+            found.setdefault(mount.device, mount)
+    uppermost = {mount.place: mount for mount in found.values()}
+    return tuple(mount for mount in uppermost.values() if not user or mount.user in (None, user))
+
+
+def first_place(mount: Mount) -> Mount:
+    """`mount` where it was made: it may be bound to other places, and its socket is named after the first."""
+    return next((each for each in mounts() if each.device == mount.device), mount)
 
 
 def view_of(mount: Mount, sockets_of: SocketsOf) -> View:
     """Asks a mount. Takes no longer than its time limits, whatever state it is in; raises nothing."""
+    mount = first_place(mount)
     place = os.fsdecode(mount.place)
     try:
         with connected(sockets_of(mount)) as connection:

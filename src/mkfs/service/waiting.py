@@ -12,7 +12,7 @@ from mkfs.fuse.kernel import Condition, condition
 from mkfs.fuse.mountinfo import Mount, changes, mount_at
 from mkfs.service.control_client import ANSWER_SECONDS, NoAnswer, Nobody, connected
 from mkfs.service.report import Report
-from mkfs.service.views import SocketsOf
+from mkfs.service.views import SocketsOf, first_place
 from mkfs.units import format_duration
 
 # Between two reports of a mount that is followed, and two looks at one that is on its way up.
@@ -82,7 +82,7 @@ class _Waiting:
         nobody_until = time.monotonic() + SOCKET_SECONDS
         while True:
             try:
-                with connected(self._sockets_of(mount), ANSWER_SECONDS) as connection:
+                with connected(self._sockets_of(first_place(mount)), ANSWER_SECONDS) as connection:
                     for report in connection.watch(PERIOD_SECONDS):
                         if self._until.holds(report):
                             return

@@ -238,7 +238,7 @@ class ModelFS:
         self._bytes_served += len(data)
         return data
 
-    def place(self, inode: int) -> tuple[Planted, Node]:
+    def locate(self, inode: int) -> tuple[Planted, Node]:
         """The tree and node of `inode`, for whoever tells of its waits. Raises `FileSystemError` ESTALE."""
         return self._forest.locate(inode)
 
