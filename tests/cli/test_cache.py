@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from mkfs.cache.store import Cache
 from mkfs.cli.app import app
-from mkfs.cli.options import MinFree, parse_min_free
+from mkfs.cli.settings.kinds import MinFree, parse_min_free
 from mkfs.errors import UsageError
 from mkfs.units import GIB, MIB
 from tests.cache.material import MIXED, drop_pages, flip, raw

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from mkfs.cli.app import app
-from mkfs.cli.options import verbosity_option
+from mkfs.cli.settings.options import setting_options
 from mkfs.cli.report import reported
 from mkfs.cli.text import printable
 from mkfs.errors import Busy, IntegrityError, NotAuthorised
@@ -19,8 +19,8 @@ from mkfs.errors import Busy, IntegrityError, NotAuthorised
 
 def failing(error: BaseException) -> click.Command:
     @click.command()
-    @verbosity_option
-    def command() -> None:
+    @setting_options("umount")
+    def command(**_words: object) -> None:
         raise error
 
     return reported(command)
@@ -46,9 +46,23 @@ def test_a_defect_says_what_it_is_without_a_traceback() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_twice_verbose_lets_the_traceback_through() -> None:
-    error = Busy("what")
-    assert CliRunner().invoke(failing(error), ["-vv"]).exception is error
+def test_twice_verbose_shows_the_traceback_before_the_same_words_and_code() -> None:
+    done = CliRunner().invoke(failing(Busy("what", "where")), ["-vv"])
+    assert (done.exit_code, done.stdout) == (22, "")
+    assert done.stderr.startswith("Traceback (most recent call last):\n")
+    assert done.stderr.endswith("mkfs.errors.Busy: what (where)\nError: what\n  where\n")
+
+
+def test_twice_verbose_a_defect_has_its_traceback_too() -> None:
+    done = CliRunner().invoke(failing(ZeroDivisionError("by zero")), ["-vv"])
+    assert (done.exit_code, "Traceback" in done.stderr) == (1, True)
+    assert done.stderr.endswith("  this is a defect: report it with the traceback\n")
+
+
+def test_twice_verbose_a_whole_command_ends_with_its_errors_code(tmp_path: Path) -> None:
+    words = ["ls", "localhost:1/a:b", "--plain-http", "-vv", "--cache-dir", str(tmp_path / "cache")]
+    done = subprocess.run([sys.executable, "-P", "-m", "mkfs", *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (12, True)
 
 
 def test_under_sudo_a_refusal_says_whose_credentials_were_shown(monkeypatch: pytest.MonkeyPatch) -> None:

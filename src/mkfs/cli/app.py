@@ -8,7 +8,7 @@ import click
 
 from mkfs import __version__
 from mkfs.cli.report import INTERRUPTED, fail, reported
-from mkfs.errors import UsageError
+from mkfs.errors import MkfsError, UsageError
 
 # Each verb's module, and its line in the list of all: that list imports none of them.
 _VERBS: Final = {
@@ -25,6 +25,8 @@ _VERBS: Final = {
     "index": ("mkfs.cli.index", "Make and push chunk indexes, so that first reads need not wait."),
     "cache": ("mkfs.cli.cache", "Look after the cache that all mounts of a user share."),
     "install-helper": ("mkfs.cli.install_helper", "Let mount(8) and fstab mount artifacts, or no longer."),
+    "config": ("mkfs.cli.config_command", "Show which settings hold, and who said so."),
+    "completion": ("mkfs.cli.completion", "Print what lets bash, zsh or fish complete our command lines."),
     "version": ("mkfs.cli.version", "Print the version, and those of the libraries."),
 }
 EXIT_STATUS: Final = """\b
@@ -51,6 +53,8 @@ class Verbs(click.Group):
             fail(error.exit_code, [error.format_message()])
         except click.Abort:
             sys.exit(INTERRUPTED)
+        except MkfsError as error:  # the config file, which is read while the words are
+            fail(error.exit_code, error.lines())
         sys.exit(code if isinstance(code, int) else 0)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -61,6 +65,13 @@ class Verbs(click.Group):
         """Writes the list of verbs, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(verb, _VERBS[verb][1]) for verb in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """The verbs and options that begin so. click's own would import every verb to see whether it is hidden."""
+        from click.shell_completion import CompletionItem
+
+        verbs = [CompletionItem(verb, help=line) for verb, (_, line) in _VERBS.items() if verb.startswith(incomplete)]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """The command, imported now."""

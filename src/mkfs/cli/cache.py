@@ -3,11 +3,10 @@
 import json
 import os
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import click
 
@@ -16,13 +15,11 @@ from mkfs.cache.layout import refuse_our_mounts
 from mkfs.cache.maintenance import CacheUsage, LayerUsage
 from mkfs.cache.scrub import Damage
 from mkfs.cache.store import Cache
-from mkfs.cli import places
-from mkfs.cli.options import MinFree, cache_dir_option, cache_limit_options, reads, verbosity_option
+from mkfs.cli.settings.kinds import MinFree
+from mkfs.cli.settings.options import SettingCommand, setting_options
 from mkfs.cli.text import printable
 from mkfs.errors import CacheUnusable, IntegrityError
-from mkfs.units import format_duration, format_size, parse_duration
-
-F = TypeVar("F", bound=Callable[..., Any])
+from mkfs.units import format_duration, format_size
 
 SCHEMA_VERSION: Final = 1
 _NS: Final = 10**9
@@ -34,25 +31,9 @@ def command() -> None:
     """Look after the cache of proven bytes that all mounts of a user share."""
 
 
-def cache_options(function: F) -> F:
-    """Which cache, and how it is reported."""
-    form = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-    for decorate in (verbosity_option, form, cache_dir_option):
-        function = decorate(function)
-    return function
-
-
-def limit_options(function: F) -> F:
-    """What the cache may occupy."""
-    for decorate in reversed(cache_limit_options):
-        function = decorate(function)
-    return function
-
-
-@command.command("info")
-@cache_options
-@limit_options
-def info(*, form: str, cache_dir: Path | None, cache_size: int | None, min_free: MinFree) -> None:
+@command.command("info", cls=SettingCommand)
+@setting_options("cache info")
+def info(*, form: str, cache_dir: Path, cache_size: int | None, min_free: MinFree) -> None:
     """Show what is in the cache, what it occupies, and what is in use."""
     path = _existing(cache_dir)
     cache = _open(path, cache_size, min_free)
@@ -66,9 +47,9 @@ def info(*, form: str, cache_dir: Path | None, cache_size: int | None, min_free:
         _print_usage(path, usage)
 
 
-@command.command("verify")
-@cache_options
-def verify(*, form: str, cache_dir: Path | None) -> None:
+@command.command("verify", cls=SettingCommand)
+@setting_options("cache verify")
+def verify(*, form: str, cache_dir: Path) -> None:
     """Hash everything in the cache. What is damaged is taken out, and fetched again by whoever needs it.
 
     Exits with 13 if there was damage. May run while the cache is in use.
@@ -98,13 +79,9 @@ def verify(*, form: str, cache_dir: Path | None) -> None:
         )
 
 
-@command.command("prune")
-@cache_options
-@limit_options
-@click.option(
-    "--older-than", metavar="DURATION", callback=reads(parse_duration), help="Remove layers not read for so long, e.g. 30d, 12h."
-)
-def prune(*, form: str, cache_dir: Path | None, cache_size: int | None, min_free: MinFree, older_than: int | None) -> None:
+@command.command("prune", cls=SettingCommand)
+@setting_options("cache prune")
+def prune(*, form: str, cache_dir: Path, cache_size: int | None, min_free: MinFree, older_than: int | None) -> None:
     """Remove leftovers, and what was used longest ago until the limits are kept. What is in use stays."""
     cache = _open(_existing(cache_dir), cache_size, min_free)
     try:
@@ -120,9 +97,9 @@ def prune(*, form: str, cache_dir: Path | None, cache_size: int | None, min_free
     click.echo(f"removed {report.leftovers} leftovers, evicted {len(report.evicted)}, freed {format_size(report.freed.size_bytes)}")
 
 
-@command.command("clear")
-@cache_options
-def clear(*, form: str, cache_dir: Path | None) -> None:
+@command.command("clear", cls=SettingCommand)
+@setting_options("cache clear")
+def clear(*, form: str, cache_dir: Path) -> None:
     """Remove everything that is not in use now: layers, documents, chunk indexes, grants."""
     cache = _open(_existing(cache_dir))
     try:
@@ -138,9 +115,9 @@ def clear(*, form: str, cache_dir: Path | None) -> None:
         click.echo(f"in use, kept: {format_size(item.size_bytes):>10}  {item.kind.value}/{item.digest}")
 
 
-def _existing(cache_dir: Path | None) -> Path:
+def _existing(cache_dir: Path) -> Path:
     """Where the cache is. Raises `CacheUnusable` if there is none: looking at one must not make one."""
-    path = (cache_dir or places.cache_directory(os.environ)).absolute()
+    path = cache_dir.absolute()
     refuse_our_mounts(path)
     if not os.path.lexists(path):
         raise CacheUnusable(

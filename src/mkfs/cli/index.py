@@ -10,8 +10,9 @@ from typing import Final
 import click
 import trio
 
-from mkfs.cli.options import reads, source_options, verbosity_option
+from mkfs.cli.options import source_options
 from mkfs.cli.progress import showing
+from mkfs.cli.settings.options import SettingCommand, setting_options
 from mkfs.cli.text import printable
 from mkfs.cli.trust import read_key_file
 from mkfs.errors import UsageError
@@ -20,7 +21,7 @@ from mkfs.proof.artifact_index import DOCUMENT_LIMIT_BYTES, ArtifactIndex
 from mkfs.proof.keys import SigningKey
 from mkfs.service.indexing import Built, build, push
 from mkfs.service.settings import SourceSettings
-from mkfs.units import format_size, parse_duration
+from mkfs.units import format_size
 
 SCHEMA_VERSION: Final = 1
 # What holds the password of an encrypted key: cosign's own name for it, so that a script that signs with cosign signs with us.
@@ -36,13 +37,8 @@ def command() -> None:
     """
 
 
-_form = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-
-
-@command.command("build")
-@source_options
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file to write.")
-@_form
+@command.command("build", cls=SettingCommand)
+@source_options("index build")
 def build_command(*, output: Path, form: str, source: SourceSettings) -> None:
     """Prove the layers of the artifact REF and write their chunk index to a file."""
     with showing(source.reference) as shown:
@@ -54,21 +50,8 @@ def build_command(*, output: Path, form: str, source: SourceSettings) -> None:
     _tell(built, {"file": str(output)}, form)
 
 
-@command.command("push")
-@source_options
-@click.option(
-    "--sign-key",
-    type=click.Path(path_type=Path, dir_okay=False),
-    envvar="MKFS_SIGN_KEY",
-    help=f"A private key (PEM): sign the index with it, as cosign would. {PASSWORD_VARIABLE} has its password, if it has one.",
-)
-@click.option(
-    "--expires",
-    metavar="DURATION",
-    callback=reads(parse_duration),
-    help="Let the signature count for so long, e.g. 90d. [default: for ever]",
-)
-@_form
+@command.command("push", cls=SettingCommand)
+@source_options("index push")
 def push_command(*, sign_key: Path | None, expires: int | None, form: str, source: SourceSettings) -> None:
     """Prove the layers of the artifact REF and hang their chunk index on it in the registry."""
     if expires is not None and sign_key is None:
@@ -83,10 +66,9 @@ def push_command(*, sign_key: Path | None, expires: int | None, form: str, sourc
     _tell(pushed.built, where, form)
 
 
-@command.command("show")
+@command.command("show", cls=SettingCommand)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@_form
-@verbosity_option
+@setting_options("index show")
 def show_command(*, file: Path, form: str) -> None:
     """Show what a chunk index file says: the artifact it is of, its layers and their entries. Proves nothing.
 

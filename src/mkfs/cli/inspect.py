@@ -10,7 +10,8 @@ import trio
 
 from mkfs import formats
 from mkfs.cache.store import Cache
-from mkfs.cli.options import offline_option, source_options, which_options
+from mkfs.cli.options import source_options
+from mkfs.cli.settings.options import SettingCommand
 from mkfs.cli.text import printable
 from mkfs.content.describing import Description, describe
 from mkfs.errors import BadDocument
@@ -52,17 +53,8 @@ class Account:
     doubts: tuple[str, ...]
 
 
-@click.command("inspect")
-@source_options
-@offline_option
-@which_options
-@click.option(
-    "--lint",
-    "linting",
-    is_flag=True,
-    help="Say where it departs from the model specification too, and exit with 14 where it does.",
-)
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.command("inspect", cls=SettingCommand)
+@source_options("inspect")
 def command(*, linting: bool, form: str, source: SourceSettings) -> None:
     """Show digest, format, properties and layers of the artifact REF. Fetches its manifest and config only."""
     account = trio.run(_describe, source)

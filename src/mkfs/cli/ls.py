@@ -8,8 +8,9 @@ from typing import Final, final
 import click
 import trio
 
-from mkfs.cli.options import filter_option, offline_option, source_options, which_options
+from mkfs.cli.options import source_options
 from mkfs.cli.progress import showing_when_needed
+from mkfs.cli.settings.options import SettingCommand
 from mkfs.cli.text import printable
 from mkfs.content.artifact import Artifact
 from mkfs.service.opening import opening
@@ -34,13 +35,8 @@ class Row:
     target: str = ""  # of a symbolic link
 
 
-@click.command("ls")
-@source_options
-@offline_option
-@filter_option
-@which_options
-@click.option("-l", "--long", is_flag=True, help="Modes and sizes too, and what is not proven yet.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.command("ls", cls=SettingCommand)
+@source_options("ls")
 def command(*, long: bool, form: str, source: SourceSettings) -> None:
     """List the files of the artifact REF, one path a line. Fetches headers and small layers only; compressed layers that nothing is
     known of must be read whole, and are in the cache then.

@@ -12,6 +12,7 @@ from mkfs.service.failures import is_interrupt, sole
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 PIPE_CLOSED: Final = 141  # 128 + SIGPIPE
+_TRACEBACK: Final = 2  # -vv
 
 
 def fail(exit_code: int, lines: Sequence[str]) -> NoReturn:
@@ -24,7 +25,7 @@ def fail(exit_code: int, lines: Sequence[str]) -> NoReturn:
 
 
 def reported(command: click.Command) -> click.Command:
-    """`command`, with whatever it raises reported. A traceback is shown only with `-vv`."""
+    """`command`, with whatever it raises reported. A traceback is shown only with `-vv`, before the lines that are always there."""
     inner = command.invoke
 
     def invoke(context: click.Context) -> Any:  # noqa: ANN401 - click's own signature
@@ -40,15 +41,19 @@ def reported(command: click.Command) -> click.Command:
         except BaseException as error:
             if is_interrupt(error):
                 sys.exit(INTERRUPTED)
-            from mkfs.cli.options import verbosity
+            from mkfs.cli.settings.options import verbosity
 
-            if isinstance(error, SystemExit) or verbosity(context) > 1:
+            if isinstance(error, SystemExit):
                 raise
+            if verbosity(context) >= _TRACEBACK:
+                sys.excepthook(type(error), error, error.__traceback__)
             known = sole(error)
             if known is None:
                 known = MkfsError(
                     f"unexpected: {type(error).__name__}: {error}",
-                    hint="this is a defect: run again with -vv and report what it says",
+                    hint="this is a defect: run again with -vv and report what it says"
+                    if verbosity(context) < _TRACEBACK
+                    else "this is a defect: report it with the traceback",
                 )
             fail(known.exit_code, known.lines())
 

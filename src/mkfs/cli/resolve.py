@@ -1,16 +1,12 @@
 """`mkfs resolve REF`: what a tag means now, as a digest."""
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import click
 import trio
 
-from mkfs.cli import places
-from mkfs.cli.config import load_config
-from mkfs.cli.options import config_option, verbosity_option
-from mkfs.cli.registry_options import registry_options
+from mkfs.cli.options import client_options
+from mkfs.cli.settings.options import SettingCommand, config_of
 from mkfs.errors import NotFound
 from mkfs.oci.digest import Digest
 from mkfs.oci.reference import Reference
@@ -18,17 +14,15 @@ from mkfs.registry.settings import ClientSettings
 from mkfs.service.asking import asked
 
 
-@click.command("resolve")
+@click.command("resolve", cls=SettingCommand)
 @click.argument("ref")
-@registry_options
-@config_option
-@verbosity_option
-def command(*, ref: str, client: ClientSettings, config: Path | None) -> None:
+@client_options("resolve")
+def command(*, ref: str, client: ClientSettings) -> None:
     """Print the digest of the artifact REF, computed from its manifest. REF may be oci:DIRECTORY[:TAG], an OCI layout directory.
 
     Where REF has a tag and a digest, the digest decides; a tag that says otherwise is told.
     """
-    reference = Reference.parse_source(ref, load_config(config, places.config_files(os.environ)).alias)
+    reference = Reference.parse_source(ref, config_of(click.get_current_context()).alias)
     digest, says = trio.run(_resolve, client, reference)
     click.echo(str(digest))
     if says:

@@ -1,18 +1,14 @@
 """`mkfs tags REPOSITORY`: which tags there are, and which of them are the same artifact."""
 
 import json
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import click
 import trio
 
-from mkfs.cli import places
-from mkfs.cli.config import load_config
-from mkfs.cli.options import config_option, verbosity_option
-from mkfs.cli.registry_options import registry_options
+from mkfs.cli.options import client_options
+from mkfs.cli.settings.options import SettingCommand, config_of
 from mkfs.cli.text import printable
 from mkfs.oci.reference import LAYOUT_PREFIX, Reference
 from mkfs.registry.settings import ClientSettings
@@ -23,19 +19,16 @@ from mkfs.units import format_age, format_size
 SCHEMA_VERSION: Final = 1
 
 
-@click.command("tags")
+@click.command("tags", cls=SettingCommand)
 @click.argument("repository")
-@registry_options
-@config_option
-@verbosity_option
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(*, repository: str, client: ClientSettings, config: Path | None, form: str) -> None:
+@client_options("tags")
+def command(*, repository: str, client: ClientSettings, form: str) -> None:
     """List the tags of REPOSITORY, those of one artifact together, newest first: digest, size, age, tags.
 
     REPOSITORY is REGISTRY/REPOSITORY, or oci:DIRECTORY, an OCI layout directory; a tag behind it is ignored.
     """
     named = ":" in repository.rpartition("/")[2] or "@" in repository or repository.startswith(LAYOUT_PREFIX)
-    aliases = load_config(config, places.config_files(os.environ)).alias
+    aliases = config_of(click.get_current_context()).alias
     reference = Reference.parse_source(repository if named else f"{repository}:latest", aliases)
     found = trio.run(_tagged, client, reference)
     if form == "json":

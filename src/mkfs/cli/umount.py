@@ -4,15 +4,15 @@ from pathlib import Path
 
 import click
 
-from mkfs.cli.options import verbosity_option
+from mkfs.cli.settings.options import SettingCommand, setting_options
+from mkfs.cli.shells import complete_mounts
 from mkfs.errors import Busy
 from mkfs.fuse import kernel
 
 
-@click.command("umount")
-@click.argument("directory", metavar="DIR", type=Path)  # not click.Path: that asks the file system, and a stuck one never answers
-@click.option("-l", "--lazy", is_flag=True, help="Out of sight at once, ended when its last user leaves.")
-@verbosity_option
+@click.command("umount", cls=SettingCommand)
+@click.argument("directory", metavar="DIR", type=Path, shell_complete=complete_mounts)  # not click.Path: a stuck one never answers
+@setting_options("umount")
 def command(directory: Path, *, lazy: bool) -> None:
     """Unmount what mkfs mounted at DIR, and end its daemon. A dead mount (crashed daemon) is cleared too."""
     try:

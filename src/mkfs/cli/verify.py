@@ -8,8 +8,9 @@ import click
 import trio
 
 from mkfs.cli.layer_report import tell
-from mkfs.cli.options import source_options, which_options
+from mkfs.cli.options import source_options
 from mkfs.cli.progress import showing
+from mkfs.cli.settings.options import SettingCommand
 from mkfs.cli.text import printable
 from mkfs.errors import UsageError
 from mkfs.fuse.kernel import resolve
@@ -30,10 +31,8 @@ def _reference(words: str) -> str:
     return words
 
 
-@click.command("verify")
-@partial(source_options, reference=_reference)
-@which_options
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.command("verify", cls=SettingCommand)
+@source_options("verify", reference=_reference)
 def command(*, form: str, source: SourceSettings) -> None:
     """Hash every byte of the artifact REF, or of what is mounted at the directory that REF names: what is in the cache from there,
     the rest from the registry, all of it against the layers' digests.

@@ -1,35 +1,22 @@
 """`mkfs warmup REF`: all layers into the cache, proven, without mounting."""
 
 from functools import partial
-from typing import Final
 
 import click
 import trio
 
 from mkfs.cli.layer_report import tell
-from mkfs.cli.options import filter_option, source_options, which_options
+from mkfs.cli.options import source_options
 from mkfs.cli.progress import showing
+from mkfs.cli.settings.options import SettingCommand
 from mkfs.cli.text import printable
-from mkfs.service.layer_work import CONCURRENCY, Outcome, Report, warm
+from mkfs.service.layer_work import Outcome, Report, warm
 from mkfs.service.settings import SourceSettings
 from mkfs.units import format_duration, format_size
 
-_MOST_LAYERS_AT_ONCE: Final = 64
 
-
-@click.command("warmup")
-@source_options
-@filter_option
-@which_options
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, _MOST_LAYERS_AT_ONCE),
-    default=CONCURRENCY,
-    show_default=True,
-    envvar="MKFS_CONCURRENCY",
-    help="Layers fetched at once.",
-)
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.command("warmup", cls=SettingCommand)
+@source_options("warmup")
 def command(*, concurrency: int, form: str, source: SourceSettings) -> None:
     """Fetch the artifact REF into the cache, every byte proven, so that a mount of it need not wait.
 

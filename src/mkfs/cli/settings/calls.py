@@ -1,0 +1,94 @@
+"""The rows that are of a single call: which part of an artifact, and how the answer is told."""
+
+from typing import Final
+
+from mkfs.cli.settings.kinds import COUNT, FLAG, TEXT, choice, file
+from mkfs.cli.settings.setting import COMMAND, CONFIGURED, SHOWN, Setting
+
+_SELECTING: Final = ("mount", "ls", "inspect", "warmup", "verify")
+# What answers in text or JSON: every verb but mount, umount, resolve and those that talk to a shell.
+_TELLING: Final = (
+    *("ls", "inspect", "tags", "warmup", "verify", "index build", "index push", "index show"),
+    *("cache info", "cache verify", "cache prune", "cache clear", "config show", "config path"),
+)
+
+CALL_ROWS: Final = (
+    Setting(
+        name="filters",
+        flags=("--filter",),
+        kind=TEXT,
+        metavar="TYPE[,TYPE…][:ID[,ID…]]",
+        group=SHOWN,
+        verbs=("mount", "ls", "warmup"),
+        default_words="all of it",
+        is_repeatable=True,
+        help="Only these: kitfile, model, datasets, code, prompts, docs, mcpservers; of them what goes by one of the ids (name or "
+        "path in the Kitfile). More than once: what any of them wants. As kit unpack --filter.",
+    ),
+    Setting(
+        name="labels",
+        flags=("--select",),
+        kind=TEXT,
+        metavar="KEY=VALUE",
+        group=SHOWN,
+        verbs=_SELECTING,
+        default_words="the only one, or the one for this machine",
+        is_repeatable=True,
+        help="Where REF is an index: the artifact with this label, or of this platform (os, architecture, variant). More than "
+        "once: with all of them.",
+    ),
+    Setting(
+        name="linting",
+        flags=("--lint",),
+        kind=FLAG,
+        group=SHOWN,
+        verbs=("inspect",),
+        default=False,
+        help="Say where it departs from the model specification too, and exit with 14 where it does.",
+    ),
+    Setting(
+        name="long",
+        flags=("-l", "--long"),
+        kind=FLAG,
+        group=COMMAND,
+        verbs=("ls",),
+        default=False,
+        help="Modes and sizes too, and what is not proven yet.",
+    ),
+    Setting(
+        name="lazy",
+        flags=("-l", "--lazy"),
+        kind=FLAG,
+        group=COMMAND,
+        verbs=("umount",),
+        default=False,
+        help="Out of sight at once, ended when its last user leaves.",
+    ),
+    Setting(
+        name="form",
+        flags=("--format",),
+        kind=choice(("text", "json")),
+        group=COMMAND,
+        verbs=_TELLING,
+        default="text",
+        help="How the answer is written.",
+    ),
+    Setting(
+        name="config",
+        flags=("--config",),
+        variable="MKFS_CONFIG",
+        kind=file(),
+        group=COMMAND,
+        verbs=(*CONFIGURED, "config path"),
+        default_words="~/.config/mkfs/config.toml, else /etc/mkfs/config.toml",
+        help="Config file.",
+    ),
+    Setting(
+        name="verbose",
+        flags=("-v", "--verbose"),
+        kind=COUNT,
+        group=COMMAND,
+        verbs=(*CONFIGURED, "config path", "umount", "index show"),
+        help="Say more; twice: tracebacks.",
+    ),
+)
