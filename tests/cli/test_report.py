@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from mkfs.cli.app import app
-from mkfs.cli.settings.options import setting_options
 from mkfs.cli.report import reported
+from mkfs.cli.settings.options import setting_options
 from mkfs.cli.text import printable
 from mkfs.errors import Busy, IntegrityError, NotAuthorised
 

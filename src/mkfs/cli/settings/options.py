@@ -160,5 +160,5 @@ def unknown_variables(environment: "os._Environ[str] | dict[str, str]") -> list[
 def _unknown(name: str) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, VARIABLES, 1)
-    return f"warning: {printable(name)} is no setting of ours" + (f" (did you mean {near[0]}?)" if near else "")
+    near = get_close_matches(name[len(_PREFIX) :], [known[len(_PREFIX) :] for known in sorted(VARIABLES)], 1)
+    return f"warning: {printable(name)} is no setting of ours" + (f" (did you mean {_PREFIX}{near[0]}?)" if near else "")
