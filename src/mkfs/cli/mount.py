@@ -12,8 +12,7 @@ from mkfs.cli import places
 from mkfs.cli.options import source_options
 from mkfs.cli.progress import LINE_SECONDS, showing_when_needed
 from mkfs.cli.report import fail
-from mkfs.cli.settings.options import SettingCommand, verbosity
-from mkfs.cli.shells import completing
+from mkfs.cli.settings.options import SettingCommand, completing, verbosity
 from mkfs.cli.text import printable
 from mkfs.content.prefetch import Prefetch
 from mkfs.errors import MountpointUnusable
@@ -29,9 +28,8 @@ from mkfs.service.settings import MountSettings, SourceSettings
 
 @click.command("mount", cls=SettingCommand)
 @source_options("mount", or_repository=True)
-@click.argument(
-    "directory", metavar="DIR", type=Path, shell_complete=completing("dir")
-)  # not click.Path: a stuck one never answers
+# DIR is no click.Path: that asks the file system, and a stuck one never answers.
+@click.argument("directory", metavar="DIR", type=Path, shell_complete=completing("dir"))
 def command(
     *,
     directory: Path,

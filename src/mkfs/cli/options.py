@@ -20,12 +20,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _CLIENT: Final = ("plain_http", "authfile", "ca_file", "tls_verify", "mirrors", "hosts_dirs")
 _SOURCE: Final = ("cache_dir", "cache_size", "min_free", "trust_key", "trust_index", "verify_signature")
-_PARTS: Final = (
-    "offline",
-    "filters",
-    "labels",
-    "reference_hosts",
-)  # of the settings by the same names; not every verb has them all
+# Of the settings by the same names; not every verb has them all.
+_PARTS: Final = ("offline", "filters", "labels", "reference_hosts")
 
 
 def client_options(verb: str) -> Callable[[F], F]:
@@ -42,12 +38,12 @@ def client_options(verb: str) -> Callable[[F], F]:
     return decorate
 
 
-def source_options(verb: str, *, reference: Callable[[str], str] = str) -> Callable[[F], F]:
+def source_options(verb: str, *, reference: Callable[[str], str] = str, or_repository: bool = False) -> Callable[[F], F]:
     """REF and all options of a verb. What they say of where it comes from and what is kept of it, its function gets as `source`,
     the others by their names.
 
-    `reference` makes a reference of what the user gave for REF. Calling the command raises `BadReference`, and `UsageError` for
-    what click cannot judge.
+    `reference` makes a reference of what the user gave for REF; with `or_repository` REF may be a repository as well. Calling the
+    command raises `BadReference`, and `UsageError` for what click cannot judge.
     """
 
     def decorate(function: F) -> F:
@@ -59,7 +55,7 @@ def source_options(verb: str, *, reference: Callable[[str], str] = str) -> Calla
             _check(parts)
             min_free: MinFree = kept["min_free"]
             source = SourceSettings(
-                reference=str(_absolute(Reference.parse_source(reference(ref), config.alias))),
+                reference=str(_absolute(Reference.parse_source(reference(ref), config.alias, or_repository=or_repository))),
                 cache_dir=str(kept["cache_dir"].absolute()),
                 client=client_settings(client),
                 cache_size_bytes=kept["cache_size"],

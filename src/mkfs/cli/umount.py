@@ -11,7 +11,8 @@ from mkfs.fuse import kernel
 
 
 @click.command("umount", cls=SettingCommand)
-@click.argument("directory", metavar="DIR", type=Path, shell_complete=complete_mounts)  # not click.Path: a stuck one never answers
+# DIR is no click.Path: that asks the file system, and a stuck one never answers.
+@click.argument("directory", metavar="DIR", type=Path, shell_complete=complete_mounts)
 @setting_options("umount")
 def command(directory: Path, *, lazy: bool) -> None:
     """Unmount what mkfs mounted at DIR, and end its daemon. A dead mount (crashed daemon) is cleared too."""

@@ -14,8 +14,10 @@ Unknown keys are errors: a misspelt `verify-signature` must not be silently noth
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mkfs.errors import BadReference, UsageError
 from mkfs.oci.reference import Reference
@@ -30,8 +32,7 @@ _FIELDS: Final = frozenset({"keys", "index", "verify-signature"})
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class KeyFile:
+class KeyFile(Struct, frozen=True):
     """A file of public keys: its name, for messages, and its text."""
 
     name: str
@@ -39,8 +40,7 @@ class KeyFile:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class RuleSettings:
+class RuleSettings(Struct, frozen=True):
     """See `policy.Rule`."""
 
     scope: str = ""
@@ -50,8 +50,7 @@ class RuleSettings:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class TrustSettings:
+class TrustSettings(Struct, frozen=True):
     """Everything a user says about trust. The first of `rules` has the scope "": it holds where no other does."""
 
     rules: tuple[RuleSettings, ...] = (RuleSettings(),)

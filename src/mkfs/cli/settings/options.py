@@ -17,7 +17,6 @@ from mkfs.cli.config import Config, load_config
 from mkfs.cli.settings.kinds import COUNT, FLAG
 from mkfs.cli.settings.setting import COMMAND, GROUPS, Setting
 from mkfs.cli.settings.table import OTHER_VARIABLES, SETTINGS, VARIABLES
-from mkfs.cli.shells import completing
 from mkfs.cli.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -134,6 +133,17 @@ def _option(row: Setting, *, read_config: bool) -> Callable[[F], F]:
         required=row.is_required,
         **attributes,
     )
+
+
+def completing(kind: str) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+    """The completion of a path that the shell finds itself: "file" or "dir"."""
+
+    def complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem  # where a shell asks, it is there; a mount does without
+
+        return [CompletionItem(incomplete, type=kind)]
+
+    return complete
 
 
 def _remember_verbosity(context: click.Context, _parameter: click.Parameter, value: int) -> None:
