@@ -84,12 +84,15 @@ def test_our_mounts_are_offered_where_a_mount_is_meant() -> None:
     assert [(item.value, item.type) for item in completer.get_completions(["umount"], "mnt")] == [("mnt", "dir")]
 
 
-def test_a_config_file_that_is_off_does_not_stop_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_off_neither_stops_a_shell_nor_writes_into_its_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     config = tmp_path / "config.toml"
     config.write_text("no = [toml")
     monkeypatch.setenv("MKFS_CONFIG", str(config))
     monkeypatch.setenv("MKFS_WHAT", "1")
     assert offered("mount", "--umas") == ["--umask"]
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(("shell", "mark"), [("bash", "complete -o nosort -F"), ("zsh", "#compdef kitfs"), ("fish", "complete ")])
