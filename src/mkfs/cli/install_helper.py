@@ -17,12 +17,11 @@ from typing import Final
 
 import click
 
-from mkfs.cli.options import verbosity_option
+from mkfs.cli.settings.options import SettingCommand, setting_options
 from mkfs.errors import MkfsError, UsageError
 
 # util-linux libmount/src/context.c: it looks for mount.TYPE, then without what follows the last dot. Both names, as sshfs has them.
 NAMES: Final = ("mount.fuse.kitfs", "mount.kitfs")
-DESTINATION: Final = Path("/sbin")
 _MODULE: Final = "mkfs.cli.mount_helper"
 _MARK: Final = "# Written by kitfs install-helper: mount(8) runs it. Remove it with kitfs install-helper --remove."
 _MODE: Final = 0o755
@@ -88,17 +87,8 @@ def writable_by_others(paths: tuple[Path, ...]) -> Iterator[Path]:
             yield path
 
 
-@click.command("install-helper")
-@click.option(
-    "--destination",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    default=DESTINATION,
-    show_default=True,
-    help="Where mount(8) looks for its helpers.",
-)
-@click.option("--remove", is_flag=True, help="Take the helper away again.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@verbosity_option
+@click.command("install-helper", cls=SettingCommand)
+@setting_options("install-helper")
 def command(destination: Path, *, remove: bool, dry_run: bool) -> None:
     """Let `mount -t fuse.kitfs REF DIR` and lines of fstab mount artifacts, by this installation.
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from mkfs.cli.settings.kinds import COUNT, FLAG, TEXT, choice, file
+from mkfs.cli.settings.kinds import COUNT, EXISTING_DIRECTORY, FLAG, TEXT, choice, file
 from mkfs.cli.settings.setting import COMMAND, CONFIGURED, SHOWN, Setting
 
 _SELECTING: Final = ("mount", "ls", "inspect", "warmup", "verify")
@@ -65,6 +65,33 @@ CALL_ROWS: Final = (
         help="Out of sight at once, ended when its last user leaves.",
     ),
     Setting(
+        name="destination",
+        flags=("--destination",),
+        kind=EXISTING_DIRECTORY,
+        group=COMMAND,
+        verbs=("install-helper",),
+        default="/sbin",
+        help="Where mount(8) looks for its helpers.",
+    ),
+    Setting(
+        name="remove",
+        flags=("--remove",),
+        kind=FLAG,
+        group=COMMAND,
+        verbs=("install-helper",),
+        default=False,
+        help="Take the helper away again.",
+    ),
+    Setting(
+        name="dry_run",
+        flags=("--dry-run",),
+        kind=FLAG,
+        group=COMMAND,
+        verbs=("install-helper",),
+        default=False,
+        help="Only say what would be done.",
+    ),
+    Setting(
         name="form",
         flags=("--format",),
         kind=choice(("text", "json")),
@@ -88,7 +115,7 @@ CALL_ROWS: Final = (
         flags=("-v", "--verbose"),
         kind=COUNT,
         group=COMMAND,
-        verbs=(*CONFIGURED, "config path", "umount", "index show"),
+        verbs=(*CONFIGURED, "config path", "umount", "index show", "install-helper"),
         help="Say more; twice: tracebacks.",
     ),
 )
