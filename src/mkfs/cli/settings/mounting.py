@@ -37,8 +37,8 @@ MOUNT_ROWS: Final = (
         group=SHOWN,
         verbs=_MOUNT,
         default="15min",
-        help="How often it is looked whether the tag moved: that is logged, and the mount stays as it is. 0s: never. Of a repository: "
-        "how long it is believed what a tag means. 0s: it is asked each time.",
+        help="How often it is looked whether the tag moved: that is logged, and the mount stays as it is. 0s: never. "
+        "Of a repository: how long it is believed what a tag means. 0s: it is asked each time.",
     ),
     Setting(
         name="proof",
