@@ -12,7 +12,8 @@ import click
 import msgspec
 
 from mkfs.cli import places
-from mkfs.cli.options import verbosity_option
+from mkfs.cli.settings.options import SettingCommand, setting_options
+from mkfs.cli.shells import complete_mounts
 from mkfs.cli.status_text import full, summary, table
 from mkfs.errors import MountpointUnusable, NotServing
 from mkfs.fuse.kernel import resolve
@@ -39,11 +40,10 @@ def sockets_of(mount: Mount) -> list[Path]:
     return [directory / name for directory in dict.fromkeys(directories)]
 
 
-@click.command("status", epilog=EXIT_STATUS)
-@click.argument("directory", metavar="[DIR]", required=False, type=Path)  # not click.Path: a stuck mount never answers it
-@click.option("-w", "--watch", is_flag=True, help="Look again every second, until interrupted or unmounted.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@verbosity_option
+@click.command("status", cls=SettingCommand, epilog=EXIT_STATUS)
+# DIR is no click.Path: that asks the file system, and a stuck one never answers.
+@click.argument("directory", metavar="[DIR]", required=False, type=Path, shell_complete=complete_mounts)
+@setting_options("status")
 def command(directory: Path | None, *, watch: bool, form: str) -> None:
     """Show what is mounted at DIR: what is proven and cached, who waits for what, what it cost, what went wrong. Without DIR: a
     line for each mount of yours, of everybody's for root.

@@ -5,11 +5,11 @@ from typing import Final
 
 import click
 
-from mkfs.cli.options import reads, verbosity_option
+from mkfs.cli.settings.options import SettingCommand, setting_options
+from mkfs.cli.shells import complete_mounts
 from mkfs.cli.status import sockets_of
 from mkfs.fuse.kernel import resolve
 from mkfs.service.waiting import Until, wait
-from mkfs.units import parse_duration
 
 EXIT_STATUS: Final = """\b
 EXIT STATUS
@@ -18,24 +18,11 @@ EXIT STATUS
 """
 
 
-@click.command("wait", epilog=EXIT_STATUS)
-@click.argument("directory", metavar="DIR", type=Path)  # not click.Path: that asks the file system, and a stuck one never answers
-@click.option(
-    "--until",
-    type=click.Choice([each.value for each in Until]),
-    default=Until.MOUNTED.value,
-    show_default=True,
-    help="mounted: DIR is readable. warm: every byte of every layer is in the cache, so that no read needs the registry. proven: "
-    "every layer's bytes passed by once on this node and had its digest, so that names and bytes rest on nobody's word.",
-)
-@click.option(
-    "--timeout",
-    metavar="DURATION",
-    callback=reads(parse_duration),
-    help="Give up (12) after so long, e.g. 90s, 5min. [default: however long it takes]",
-)
-@verbosity_option
-def command(directory: Path, *, until: str, timeout: int | None) -> None:
+@click.command("wait", cls=SettingCommand, epilog=EXIT_STATUS)
+# DIR is no click.Path: that asks the file system, and a stuck one never answers.
+@click.argument("directory", metavar="DIR", type=Path, shell_complete=complete_mounts)
+@setting_options("wait")
+def command(directory: Path, *, until: str, patience: int | None) -> None:
     """Return when DIR is mounted, warm, or proven. It need not be mounted yet.
 
     Waiting fetches nothing: what makes a mount warm is its readers, --fill, or `kitfs warmup`.
@@ -45,4 +32,4 @@ def command(directory: Path, *, until: str, timeout: int | None) -> None:
       kitfs wait /mnt/llama --timeout 1min && exec my-server
       kitfs wait /mnt/llama --until warm
     """  # noqa: D301 - click's mark for lines that stay lines
-    wait(resolve(directory), Until(until), None if timeout is None else float(timeout), sockets_of)
+    wait(resolve(directory), Until(until), None if patience is None else float(patience), sockets_of)

@@ -59,7 +59,6 @@ def parse_mountinfo(data: bytes) -> tuple[Mount, ...]:
     return tuple(mounts)
 
 
-
 def mount_at(place: Path) -> Mount | None:
     """The uppermost mount exactly at `place` (absolute, without symbolic links), or None."""
     wanted = os.fsencode(place)

@@ -2,13 +2,13 @@
 
 from typing import Final
 
-from mkfs.cli.settings.kinds import COUNT, EXISTING_DIRECTORY, FLAG, TEXT, choice, file
+from mkfs.cli.settings.kinds import COUNT, DURATION, EXISTING_DIRECTORY, FLAG, TEXT, choice, file
 from mkfs.cli.settings.setting import COMMAND, CONFIGURED, SHOWN, Setting
 
 _SELECTING: Final = ("mount", "ls", "inspect", "warmup", "verify")
-# What answers in text or JSON: every verb but mount, umount, resolve and those that talk to a shell.
+# What answers in text or JSON: every verb but mount, umount, wait, resolve and those that talk to a shell.
 _TELLING: Final = (
-    *("ls", "inspect", "tags", "warmup", "verify", "index build", "index push", "index show"),
+    *("status", "ls", "inspect", "tags", "warmup", "verify", "index build", "index push", "index show"),
     *("cache info", "cache verify", "cache prune", "cache clear", "config show", "config path"),
 )
 
@@ -65,6 +65,34 @@ CALL_ROWS: Final = (
         help="Out of sight at once, ended when its last user leaves.",
     ),
     Setting(
+        name="watch",
+        flags=("-w", "--watch"),
+        kind=FLAG,
+        group=COMMAND,
+        verbs=("status",),
+        default=False,
+        help="Look again every second, until interrupted or unmounted.",
+    ),
+    Setting(
+        name="until",
+        flags=("--until",),
+        kind=choice(("mounted", "warm", "proven")),  # `service.waiting.Until`
+        group=COMMAND,
+        verbs=("wait",),
+        default="mounted",
+        help="mounted: DIR is readable. warm: every byte of every layer is in the cache, so that no read needs the registry. "
+        "proven: every layer's bytes passed by once on this node and had its digest, so that names and bytes rest on nobody's word.",
+    ),
+    Setting(
+        name="patience",
+        flags=("--timeout",),
+        kind=DURATION,
+        group=COMMAND,
+        verbs=("wait",),
+        default_words="however long it takes",
+        help="Give up (12) after so long, e.g. 90s, 5min.",
+    ),
+    Setting(
         name="destination",
         flags=("--destination",),
         kind=EXISTING_DIRECTORY,
@@ -115,7 +143,7 @@ CALL_ROWS: Final = (
         flags=("-v", "--verbose"),
         kind=COUNT,
         group=COMMAND,
-        verbs=(*CONFIGURED, "config path", "umount", "index show", "install-helper"),
+        verbs=(*CONFIGURED, "config path", "umount", "status", "wait", "index show", "install-helper"),
         help="Say more; twice: tracebacks.",
     ),
 )

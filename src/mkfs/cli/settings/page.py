@@ -42,7 +42,8 @@ _VARIABLES: Final = """\
 
 A flag that can be given more than once takes several values from its variable: paths with `:` between them, other words with
 spaces. A boolean is `true` or `false`, `1` or `0`, `yes` or `no`, `on` or `off`. An empty variable says nothing. A variable that
-begins with `MKFS_` and is not on this page gives a warning, as it may be a misspelt one.
+begins with `MKFS_` and is not on this page gives a warning, as it may be a misspelt one. `MKFS_RUNTIME_DIR` says where the control
+sockets of mounts are: docs/STATUS.md.
 
 What other programs read is read here too: `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`; for logins `REGISTRY_AUTH_FILE`,
 `DOCKER_CONFIG`, `XDG_RUNTIME_DIR`, `KITOPS_HOME`; for mirrors `CONTAINERS_REGISTRIES_CONF`; for the password of a signing key

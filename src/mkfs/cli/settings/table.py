@@ -12,6 +12,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (*MOUNT_ROWS, *REGISTRY_ROWS, *CACHE_ROWS
 
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 BY_KEY: Final = {setting.key: setting for setting in SETTINGS if setting.key}
-# Variables of ours that are no settings: where scripts/ puts the environment they build.
-OTHER_VARIABLES: Final = frozenset(("MKFS_VENV",))
+# Variables of ours that are no settings: where scripts/ puts the environment they build, and where control sockets are, which who
+# asks has to know without reading a file.
+OTHER_VARIABLES: Final = frozenset(("MKFS_VENV", "MKFS_RUNTIME_DIR"))
 VARIABLES: Final = frozenset(setting.variable for setting in SETTINGS if setting.variable)
