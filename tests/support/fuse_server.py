@@ -18,6 +18,7 @@ import trio
 
 from mkfs.errors import Mismatch, MkfsError
 from mkfs.fuse.kernel import DEVICE
+from mkfs.fuse.processes import name_this_process
 from mkfs.fuse.session import MountOptions, Session, mount
 from mkfs.units import MIB
 from mkfs.vfs.attributes import Ownership
@@ -32,12 +33,23 @@ KITFILE = b"manifestVersion: 1.0.0\n"
 SLOW_BYTES = 1024 * MIB
 
 
-def serve(mountpoint: Path, *, shared: bool = False, umask: int = 0, copies: int = 1, files: int = 0, spurious: int = 0) -> None:
+def serve(
+    mountpoint: Path,
+    *,
+    shared: bool = False,
+    umask: int = 0,
+    copies: int = 1,
+    files: int = 0,
+    spurious: int = 0,
+    named: bool = False,
+) -> None:
     """Mounts and serves until told to stop.
 
     `copies` makes `weights.bin` larger, `files` adds as many small ones in `many/`; `spurious` is how often the FUSE descriptor is
-    said to be readable without having been looked at.
+    said to be readable without having been looked at. `named`: it calls itself as our daemons do.
     """
+    if named:
+        name_this_process()
     slow = SlowLayer()
     weights = WEIGHTS * copies
     parts = {

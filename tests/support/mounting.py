@@ -17,6 +17,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -261,6 +262,19 @@ def ended(pid: int, seconds: float = _END_SECONDS) -> bool:
         return bool(select.select([descriptor], [], [], seconds)[0])
     finally:
         os.close(descriptor)
+
+
+def wait_for(what: Callable[[], bool], seconds: float = _COMMAND_SECONDS) -> None:
+    """Returns when it is so: of other processes, which tell nobody. Fails the test where that takes longer than `seconds`."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def state_of(pid: int) -> str:
+    """The letter of the process's state (proc_pid_stat(5)): T is stopped, D waits and hears no signal."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def refusal_of(work: Callable[[], object]) -> str:

@@ -13,6 +13,7 @@ from mkfs.cli.options import source_options
 from mkfs.cli.progress import LINE_SECONDS, showing_when_needed
 from mkfs.cli.report import fail
 from mkfs.cli.settings.options import SettingCommand, completing, verbosity
+from mkfs.cli.supervision import take_supervision
 from mkfs.cli.text import printable
 from mkfs.content.prefetch import Prefetch
 from mkfs.errors import MountpointUnusable
@@ -46,6 +47,7 @@ def command(
     scrub: int | None,
     proof: str,
     prefetch: str,
+    stop_timeout: float,
     fill: bool,
     xattr: bool,
     quiet: bool,
@@ -90,6 +92,8 @@ def command(
         verbosity=-1 if quiet else verbosity(click.get_current_context()),
         log_file=str(log_file.absolute()) if log_file else None,
         control_socket=str(places.runtime_directory(os.environ) / socket_name(place)),
+        stop_timeout_seconds=stop_timeout,
+        notify=take_supervision(os.environ),
     )
     if foreground:
         from mkfs.service.mounted import run

@@ -19,9 +19,14 @@ def fail(exit_code: int, lines: Sequence[str]) -> NoReturn:
     """Prints an error of at most three lines to stderr and exits."""
     if exit_code == NotAuthorised.exit_code and os.environ.get("SUDO_USER"):
         lines = [*lines[:-1], f"{lines[-1]} (under sudo these are root's credentials, not {os.environ['SUDO_USER']}'s)"]
+    say_error(lines)
+    sys.exit(exit_code)
+
+
+def say_error(lines: Sequence[str]) -> None:
+    """Prints an error of at most three lines to stderr."""
     for number, line in enumerate(lines):
         click.echo(f"Error: {line}" if number == 0 else f"  {line}", err=True)
-    sys.exit(exit_code)
 
 
 def reported(command: click.Command) -> click.Command:

@@ -1,4 +1,5 @@
-"""Two knobs of a mount that only the kernel's own files turn: how many requests may wait, and how much is read ahead.
+"""Three knobs of a mount that only the kernel's own files turn: how many requests may wait, how much is read
+ahead, and the emergency brake.
 
 Theory. `max_background` bounds the read-ahead requests of a whole mount that are on their way. Its default of 12 is soon taken by
 one slow layer, and then every other reader of the mount waits as well (measured). `read_ahead_kb` is the size of one request, and
@@ -64,6 +65,23 @@ def tune(device: str) -> Tuning:
             _FUSECTL,
         )
     return Tuning(background, congestion, _raise_read_ahead(_BDI / device))
+
+
+def abort(device: str) -> bool:
+    """Cuts the FUSE connection of the mount `device`: who waits for it gets ECONNABORTED at once, whatever state the process behind
+    it is in, which finds its connection gone. False where this user can't (see `_open_control`).
+    """
+    directory = _open_control(device.partition(":")[2])
+    if directory is None:
+        return False
+    try:
+        _write(directory, "abort", "1")
+    except OSError as error:
+        log.debug("connection of %s is not aborted: %s", device, error)
+        return False
+    finally:
+        os.close(directory)
+    return True
 
 
 def _open_control(connection: str) -> int | None:

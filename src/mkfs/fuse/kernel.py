@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from mkfs.errors import Busy, FuseUnavailable, MkfsError, MountpointUnusable
-from mkfs.fuse.mountinfo import Mount, mount_at
+from mkfs.fuse.mountinfo import Mount, mount_at, mounts_of
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,24 @@ def unmount(path: Path, *, lazy: bool = False) -> None:
     if not mount.ours:
         raise MountpointUnusable(f"{path} is not a mount of mkfs", mount.label, "unmount it with umount(8)")
     _unmount(place, lazy=lazy)
+
+
+def unmount_connection(device: str) -> None:
+    """Unmounts the file system `device` (`major:minor`) lazily wherever this process sees it: it may have been moved, or bound to
+    further places. What others mounted over it stays, and it beneath that. Raises nothing; what fails is logged.
+    """
+    for mount in mounts_of(device):
+        place = Path(os.fsdecode(mount.place))
+        top = mount_at(place)
+        if top is None:  # gone with another one
+            continue
+        if top.device != device:
+            log.warning("%s stays mounted beneath %s", mount.label, top.label)
+            continue
+        try:
+            _unmount(place, lazy=True)
+        except MkfsError as error:
+            log.warning("%s", error)
 
 
 def resolve(path: Path) -> Path:

@@ -35,6 +35,11 @@ class Mount(Struct, frozen=True):
         return self.file_system == FILE_SYSTEM
 
     @property
+    def connection(self) -> str:
+        """The number of its FUSE connection, as fusectl and fdinfo have it."""
+        return self.device.partition(":")[2]
+
+    @property
     def user(self) -> int | None:
         """The uid of who mounted it, where the file system says that (FUSE does)."""
         told = next((option for option in self.options if option.startswith("user_id=")), "")
@@ -83,6 +88,16 @@ def changes() -> Iterator[Callable[[float | None], bool]]:
             return bool(poller.poll(None if timeout_seconds is None else max(0, timeout_seconds * 1000)))
 
         yield changed
+
+
+def all_mounts() -> tuple[Mount, ...]:
+    """Every mount that this process sees, the last mounted first: so those inside others, and on top of them, come before them."""
+    return mounts()[::-1]
+
+
+def mounts_of(device: str) -> tuple[Mount, ...]:
+    """Where the file system `device` (`major:minor`) can be seen, bind mounts included, the last mounted first."""
+    return tuple(mount for mount in all_mounts() if mount.device == device)
 
 
 def spelled(name: str) -> str:

@@ -9,6 +9,7 @@ Resuming costs what pyfuse3 does not free then: a receive buffer of 1 MiB, of wh
 """
 
 import os
+import select
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -26,29 +27,45 @@ class _Loop(Protocol):
     async def __call__(self, nursery: trio.Nursery, min_tasks: int, max_tasks: int) -> None: ...
 
 
-def prepare_loop() -> None:
-    """Makes pyfuse3's loop take EAGAIN for what it is. Before `pyfuse3.init`, once per process.
+def prepare_loop() -> list[int]:
+    """Makes pyfuse3's loop take EAGAIN for what it is. Before `pyfuse3.init`, once per process. To be handed to `never_block`.
 
     Raises `AttributeError` where pyfuse3 has no such loop any more: then this file has to be read again.
     """
-    pyfuse3._session_loop = partial(_resuming, pyfuse3._session_loop)  # type: ignore[attr-defined]  # noqa: SLF001 - there is no hook
+    descriptors: list[int] = []
+    pyfuse3._session_loop = partial(_resuming, pyfuse3._session_loop, descriptors)  # type: ignore[attr-defined]  # noqa: SLF001 - there is no hook
+    return descriptors
 
 
-def never_block() -> None:
-    """Makes the descriptor that `pyfuse3.init` just opened non-blocking. Before `pyfuse3.main`."""
+def never_block(descriptors: list[int]) -> None:
+    """Makes the descriptor that `pyfuse3.init` just opened non-blocking, and notes it. Before `pyfuse3.main`."""
     device = DEVICE.stat().st_rdev
     for entry in Path("/proc/self/fd").iterdir():
         descriptor = int(entry.name)
         with suppress(OSError):  # the descriptor of the listing itself is closed by now
             if os.fstat(descriptor).st_rdev == device:
                 os.set_blocking(descriptor, False)
+                descriptors.append(descriptor)
 
 
-async def _resuming(loop: _Loop, nursery: trio.Nursery, min_tasks: int, max_tasks: int) -> None:
-    """Runs a worker until it ends of itself. pyfuse3 counts it as running all the while, which it is."""
+async def _resuming(loop: _Loop, descriptors: list[int], nursery: trio.Nursery, min_tasks: int, max_tasks: int) -> None:
+    """Runs a worker until it ends of itself. pyfuse3 counts it as running all the while, which it is.
+
+    One that ends because the connection is gone ends the others: what they fetch nobody waits for, and it may never come.
+    """
     while True:
         try:
             await loop(nursery, min_tasks, max_tasks)
         except BlockingIOError:  # nothing to read after all
             continue
+        if _is_cut(descriptors):
+            nursery.cancel_scope.cancel()
         return
+
+
+def _is_cut(descriptors: list[int]) -> bool:
+    """Whether the connection of one of them is gone: unmounted, or aborted (poll(2), fuse_dev_poll)."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

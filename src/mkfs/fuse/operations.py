@@ -6,6 +6,7 @@ handler translates what it gets, in one place (`_refusal`). A reader learns only
 
 import errno
 import logging
+import math
 import os
 from collections.abc import Sequence
 from typing import Final, final
@@ -16,6 +17,7 @@ from pyfuse3 import EntryAttributes, FileInfo, FUSEError, ReaddirToken, RequestC
 
 from mkfs.content.reads import Buffer
 from mkfs.errors import Closing, FileSystemError, MkfsError
+from mkfs.fuse.waiting import Waiting
 from mkfs.tree.paths import NAME_LIMIT_BYTES
 from mkfs.vfs.attributes import Attributes
 from mkfs.vfs.model_fs import ModelFS
@@ -42,6 +44,7 @@ class Operations(pyfuse3.Operations):
         self._xattr = xattr
         self._fs = file_system
         self._read_timeout_seconds = read_timeout_seconds
+        self.waiting = Waiting()
         self._direct: set[int] = set()  # handles opened with O_DIRECT
         self._last_words = ""  # of the last refusal logged
         self.ready = trio.Event()  # set while INIT is answered: whoever wakes up finds a mount that serves
@@ -162,10 +165,10 @@ class Operations(pyfuse3.Operations):
 
     async def _wait_and_read(self, fh: int, off: int, size: int) -> Buffer:
         """A reader with O_DIRECT can't be killed while it waits, unlike others: so its wait has an end, even while bytes flow."""
-        if fh not in self._direct:
+        with self.waiting.wait(self._read_timeout_seconds if fh in self._direct else math.inf):
             return await self._fs.read(fh, off, size)
-        with trio.move_on_after(self._read_timeout_seconds):
-            return await self._fs.read(fh, off, size)
+        if self.waiting.ended:
+            raise Closing("the mount ends")
         what = f"an O_DIRECT read waited {self._read_timeout_seconds:g} s"
         raise MkfsError(what, f"{size} bytes at {off}", "--read-timeout sets the limit")
 

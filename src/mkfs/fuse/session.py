@@ -27,7 +27,7 @@ from pyfuse3 import InodeT
 
 from mkfs.errors import FuseUnavailable
 from mkfs.fuse.connection import Tuning, tune
-from mkfs.fuse.kernel import check_fuse, check_mountpoint, clear_dead_mount, resolve
+from mkfs.fuse.kernel import check_fuse, check_mountpoint, clear_dead_mount, resolve, unmount_connection
 from mkfs.fuse.mountinfo import SUBTYPE, mount_at, spelled
 from mkfs.fuse.nonblocking import never_block, prepare_loop
 from mkfs.fuse.operations import Operations
@@ -102,6 +102,12 @@ class Session:
 
         await trio.to_thread.run_sync(forget)
 
+    async def drain(self, seconds: float) -> None:
+        """Returns when no read waits any more: answered within `seconds`, else refused with EIO. Reads that come later wait no
+        longer than these. To be followed by `stop`. Cancelled, it refuses them all now.
+        """
+        await self._operations.waiting.end(seconds)
+
     def stop(self) -> None:
         """Ends `serve`, whatever waits. To be followed by `close(unmount=True)`."""
         self._scope.cancel()
@@ -109,9 +115,12 @@ class Session:
     def close(self, *, unmount: bool) -> None:
         """Cuts the connection to the kernel, and with `unmount` takes the mount away as well, lazily: open files do not hinder it.
 
-        Without, the mount stays and answers ENOTCONN. Call it once, outside `serve`.
+        Without, the mount stays and answers ENOTCONN. Call it once, outside `serve`. What is unmounted is what the mount table says
+        is ours, wherever it is by now: libfuse would unmount whatever has taken our place since somebody unmounted us lazily.
         """
-        pyfuse3.close(unmount=unmount)
+        if unmount and self.device:
+            unmount_connection(self.device)
+        pyfuse3.close(unmount=unmount and not self.device)
 
 
 def mount(file_system: ModelFS, options: MountOptions) -> Session:
@@ -124,12 +133,12 @@ def mount(file_system: ModelFS, options: MountOptions) -> Session:
     check_mountpoint(options.mountpoint)
     place = resolve(options.mountpoint)
     operations = Operations(file_system, options.read_timeout_seconds, xattr=options.xattr)
-    prepare_loop()
+    descriptors = prepare_loop()
     words = _init(operations, place, _kernel_options(options))
     if words:
         hint = _HINTS.get(next((sign for sign in _HINTS if sign in words), ""), "")
         raise FuseUnavailable(f"cannot mount on {options.mountpoint}", words, hint)
-    never_block()
+    never_block(descriptors)
     mounted = mount_at(place)
     return Session(operations, place, mounted.device if mounted else "")
 

@@ -21,6 +21,10 @@ def launch(settings: MountSettings, daemon: DaemonProcess, show: Callable[[Progr
     """
     if settings.log_file is not None:
         _try_log(settings.log_file)
+    if settings.notify is not None:
+        from mkfs.service.notify import Notifier
+
+        Notifier(settings.notify).main_process(daemon.pid)  # while this one is believed: it ends when the mount is ready
     outcome: Outcome | None = None
 
     def heard(line: bytes) -> None:

@@ -12,9 +12,13 @@ from typing import Final
 import trio
 
 from mkfs.errors import MkfsError
+from mkfs.fuse.processes import name_this_process
 from mkfs.service import logs
+from mkfs.service.dumping import dump_when_told
 from mkfs.service.failures import is_interrupt, sole
+from mkfs.service.notify import Notifier
 from mkfs.service.opening import names_repository, opening
+from mkfs.service.orders import Orders, taking_orders
 from mkfs.service.pipe import Outcome
 from mkfs.service.progress import Progress, Showing
 from mkfs.service.settings import MountSettings
@@ -46,12 +50,15 @@ def run(settings: MountSettings, announce: Callable[[Outcome], None], show: Call
             announced = True
             announce(outcome)
 
+    notifier = Notifier(settings.notify)
     try:
         logs.start(settings.verbosity, settings.log_file)
+        dump_when_told()
+        name_this_process()
         _raise_file_limit()
         _keep_freed_memory()
         Thread(target=_import_the_rest, name="imports", daemon=True).start()
-        trio.run(_serve, settings, announce_once, show)
+        given_up = trio.run(_serve, settings, announce_once, show, notifier)
     except BaseException as error:
         known = sole(error)
         if known is None:
@@ -62,9 +69,14 @@ def run(settings: MountSettings, announce: Callable[[Outcome], None], show: Call
             known = MkfsError(f"unexpected: {type(error).__name__}: {error}", hint="this is a defect: the log has its traceback")
         elif announced or settings.log_file is not None:
             logs.failure(known, log)
+        notifier.failed(known)
         announce_once(Outcome(known.exit_code, tuple(known.lines())))
         return known.exit_code
-    return 0
+    if given_up is None:
+        return 0
+    words = "interrupted" if given_up == signal.SIGINT else f"told to end ({given_up.name}) before it was readable"
+    announce_once(Outcome(128 + given_up, (words,)))
+    return 128 + given_up
 
 
 def _import_the_rest() -> None:
@@ -91,17 +103,37 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
-async def _serve(settings: MountSettings, announce: Callable[[Outcome], None], show: Callable[[Progress], None]) -> None:
+async def _serve(
+    settings: MountSettings, announce: Callable[[Outcome], None], show: Callable[[Progress], None], notifier: Notifier
+) -> signal.Signals | None:
+    """Returns the signal that ended it before it was readable."""
+
+    def tell(moment: Progress) -> None:
+        show(moment)
+        notifier.progress(moment)
+
+    async with taking_orders(settings, notifier) as orders:
+        notifier.status(f"mounting {settings.source.reference}: asking the registry")
+        with orders.mounting:
+            await _open_and_show(settings, announce, tell, orders)
+        if orders.mounting.cancelled_caught:
+            return orders.number
+    return None
+
+
+async def _open_and_show(
+    settings: MountSettings, announce: Callable[[Outcome], None], show: Callable[[Progress], None], orders: Orders
+) -> None:
     async with opening(settings.source) as means:
         if await names_repository(means):
             from mkfs.service.showing_repository import show_repository
 
-            await show_repository(means, settings, announce)
+            await show_repository(means, settings, announce, orders)
             return
         artifact = await open_shown(means, Showing(show, settings.progress_seconds), settings.timeout_seconds)
         try:
             from mkfs.service.showing import show_artifact
 
-            await show_artifact(artifact, means, settings, announce)
+            await show_artifact(artifact, means, settings, announce, orders)
         finally:
             artifact.close()

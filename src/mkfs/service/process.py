@@ -16,6 +16,8 @@ from contextlib import suppress
 from typing import Final, NoReturn, Self, final
 
 DAEMON_MODULE: Final = "mkfs.service.daemon"
+# What a service manager says to the process it started, and to no other: its socket, and two of its watchdog (sd_notify(3)).
+SUPERVISION: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 WORD: Final = 3  # the daemon's only descriptor beside the usual three
 _LINE_LIMIT_BYTES: Final = 64 * 1024  # notices of a kit with hundreds of large layers fit
 
@@ -31,8 +33,8 @@ class DaemonProcess:
         """Starts it, in a session of its own. To be called before there are threads."""
         word, say = os.pipe()
         hear, settings = os.pipe()
-        self._pid = os.fork()
-        if not self._pid:
+        self.pid = os.fork()
+        if not self.pid:
             _become_daemon(hear, say)
         os.close(say)
         os.close(hear)
@@ -52,14 +54,14 @@ class DaemonProcess:
             while line := self._word.readline(_LINE_LIMIT_BYTES):
                 heard(line)
         except BaseException:
-            os.kill(self._pid, signal.SIGTERM)
+            os.kill(self.pid, signal.SIGTERM)
             self.wait()
             raise
 
     def wait(self) -> int:
         """Its exit code, when it has ended; less than 0 for a signal."""
         if self._exit_code is None:
-            self._exit_code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+            self._exit_code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self._exit_code
 
     def __enter__(self) -> Self:
@@ -68,7 +70,7 @@ class DaemonProcess:
     def __exit__(self, *_: object) -> None:
         self._word.close()
         if not self._settings.closed:  # it was not asked
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)
             self._settings.close()
             self.wait()
 
@@ -79,6 +81,8 @@ def _become_daemon(hear: int, say: int) -> NoReturn:
     try:
         os.setsid()
         os.chdir("/")
+        for name in SUPERVISION:  # what of it is for us comes with the settings
+            os.environ.pop(name, None)
         hear, say = (fcntl.fcntl(each, fcntl.F_DUPFD, WORD + 1) for each in (hear, say))  # the command may have had no stdin
         os.dup2(hear, 0)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -9,6 +9,7 @@ from mkfs.content.prefetch import Prefetch
 from mkfs.proof.trust_settings import TrustSettings
 from mkfs.registry.settings import ClientSettings
 
+STOP_SECONDS: Final = 5.0  # a page in memory or a chunk on its way comes in less; systemd waits 90 s for the end, Kubernetes 30
 MIN_FREE_RATIO: Final = 0.10  # what a disk needs to stay fast, and its other users to go on
 
 
@@ -33,6 +34,15 @@ class SourceSettings:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """A service manager that wants to be told: see `service.notify`."""
+
+    socket: str  # a path, or `@` and a name
+    watchdog_seconds: float | None = None  # it ends a process that it has not heard of for so long; None: it does not watch
+
+
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountSettings:
     """Where and how it is shown."""
@@ -54,3 +64,5 @@ class MountSettings:
     verbosity: int = 0  # -1 warnings only, 0 information, 1 and more debugging
     log_file: str | None = None  # None: stderr
     control_socket: str | None = None  # where `status` and `wait` ask (service.control); None: nowhere
+    stop_timeout_seconds: float = STOP_SECONDS  # how long reads under way may take when told to stop
+    notify: NotifySettings | None = None  # a service manager that wants to be told

@@ -4,7 +4,6 @@
 
 import logging
 import os
-import signal
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from mkfs.content.layer import Layer
 from mkfs.fuse.session import MountOptions, Session, mount
 from mkfs.service.companions import Mounted, accompany
 from mkfs.service.opening import Means
+from mkfs.service.orders import Orders
 from mkfs.service.pipe import Outcome
 from mkfs.service.settings import MountSettings
 from mkfs.vfs.attributes import Ownership
@@ -46,8 +46,12 @@ class Shown(Struct, frozen=True, eq=False):
     tags: "Callable[[], Sequence[TagState]] | None" = None  # see `Mounted`
 
 
-async def show_artifact(artifact: Artifact, means: Means, settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
-    """Mounts `artifact`, serves it, unmounts it. `announce` is told when the directory is readable. Raises what mounting raises."""
+async def show_artifact(
+    artifact: Artifact, means: Means, settings: MountSettings, announce: Callable[[Outcome], None], orders: Orders
+) -> None:
+    """Mounts `artifact`, serves it until it is unmounted or `orders` say so, unmounts it. `announce` is told when the directory is
+    readable. Raises what mounting raises.
+    """
     description = artifact.description
     forest = Forest()
     planted = forest.plant(artifact.tree, artifact.layers, description.digest)
@@ -58,10 +62,10 @@ async def show_artifact(artifact: Artifact, means: Means, settings: MountSetting
 
     name = str(description.reference.pinned(description.digest))
     file_system = ModelFS(forest, ownership(settings))
-    await show(Shown(name, file_system, [artifact], artifact.notices, begun), means, settings, announce)
+    await show(Shown(name, file_system, [artifact], artifact.notices, begun), means, settings, announce, orders)
 
 
-async def show(shown: Shown, means: Means, settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
+async def show(shown: Shown, means: Means, settings: MountSettings, announce: Callable[[Outcome], None], orders: Orders) -> None:
     """Mounts, serves and unmounts what is `shown`. As `show_artifact`."""
     name = shown.name
     session = mount(
@@ -71,32 +75,35 @@ async def show(shown: Shown, means: Means, settings: MountSettings, announce: Ca
         ),
     )
     mounted = Mounted(settings, means, shown.file_system, session, shown.artifacts, shown.tags)
+    orders.device = session.device
     try:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:
 
-                async def stop_when_told() -> None:
-                    async for number in signals:
-                        log.info("%s: unmounting %s", signal.Signals(number).name, settings.mountpoint)
-                        session.stop()
+            async def serve(task_status: trio.TaskStatus[Session]) -> None:
+                await session.serve(task_status=task_status)
+                nursery.cancel_scope.cancel()
 
-                async def serve(task_status: trio.TaskStatus[Session]) -> None:
-                    await session.serve(task_status=task_status)
-                    nursery.cancel_scope.cancel()
+            async def stop_when_told() -> None:
+                await orders.until_told_to_end()
+                await orders.unless_at_once(session.drain)
+                session.stop()
 
-                shown.begun(mounted, nursery)
-                nursery.start_soon(stop_when_told)
-                await nursery.start(serve)
-                accompany(mounted, nursery)
-                log.info("mounted %s at %s, pid %d", name, settings.mountpoint, os.getpid())
-                notices = (*shown.notices, DEFERRED_NOTICE) if settings.source.deferred else shown.notices
-                try:
-                    announce(Outcome(0, (f"{name} mounted at {settings.mountpoint}", *notices)))
-                except BrokenPipeError:  # whoever asked for it was killed while waiting
-                    log.info("nobody waits for this mount any more: unmounting %s", settings.mountpoint)
-                    session.stop()
+            shown.begun(mounted, nursery)
+            await nursery.start(serve)
+            orders.serves()
+            nursery.start_soon(stop_when_told)
+            accompany(mounted, nursery)
+            log.info("mounted %s at %s, pid %d", name, settings.mountpoint, os.getpid())
+            notices = (*shown.notices, DEFERRED_NOTICE) if settings.source.deferred else shown.notices
+            orders.notifier.ready(f"serving {name} at {settings.mountpoint}")
+            try:
+                announce(Outcome(0, (f"{name} mounted at {settings.mountpoint}", *notices)))
+            except BrokenPipeError:  # whoever asked for it was killed while waiting
+                log.info("nobody waits for this mount any more: unmounting %s", settings.mountpoint)
+                session.stop()
     finally:
-        session.close(unmount=session.clean)
+        orders.notifier.stopping("unmounting")
+        session.close(unmount=session.clean or orders.ending)
     log.info("unmounted %s", settings.mountpoint)
 
 

@@ -10,6 +10,7 @@ from mkfs.service.background import fill
 from mkfs.service.companions import Mounted
 from mkfs.service.grove import RepositoryGrove
 from mkfs.service.opening import Means
+from mkfs.service.orders import Orders
 from mkfs.service.pipe import Outcome
 from mkfs.service.settings import MountSettings
 from mkfs.service.showing import Shown, forget, ownership, show
@@ -18,8 +19,9 @@ from mkfs.vfs.model_fs import ModelFS
 from mkfs.vfs.top import Top
 
 
-async def show_repository(means: Means, settings: MountSettings, announce: Callable[[Outcome], None]) -> None:
-    """Mounts the repository of `means`, serves it, unmounts it. `announce` is told when the directory is readable.
+async def show_repository(means: Means, settings: MountSettings, announce: Callable[[Outcome], None], orders: Orders) -> None:
+    """Mounts the repository of `means`, serves it until it is unmounted or `orders` say so, unmounts it. `announce` is told when
+    the directory is readable.
 
     The tags are listed before: so a name that is no repository, or a login that does not do, is told at once. Raises what that
     raises, and what mounting raises.
@@ -41,6 +43,7 @@ async def show_repository(means: Means, settings: MountSettings, announce: Calla
 
     try:
         await grove.tags()
-        await show(Shown(str(means.reference), file_system, grove.artifacts, (), begun, grove.states), means, settings, announce)
+        shown = Shown(str(means.reference), file_system, grove.artifacts, (), begun, grove.states)
+        await show(shown, means, settings, announce, orders)
     finally:
         grove.close()

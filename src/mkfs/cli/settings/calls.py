@@ -65,6 +65,24 @@ CALL_ROWS: Final = (
         help="Out of sight at once, ended when its last user leaves.",
     ),
     Setting(
+        name="force",
+        flags=("-f", "--force"),
+        kind=FLAG,
+        group=COMMAND,
+        verbs=("umount",),
+        default=False,
+        help="Whatever state it is in: who waits for a byte of it gets an error, and a daemon that hangs is ended.",
+    ),
+    Setting(
+        name="everything",
+        flags=("-a", "--all"),
+        kind=FLAG,
+        group=COMMAND,
+        verbs=("umount",),
+        default=False,
+        help="All that you have mounted.",
+    ),
+    Setting(
         name="watch",
         flags=("-w", "--watch"),
         kind=FLAG,
@@ -81,7 +99,8 @@ CALL_ROWS: Final = (
         verbs=("wait",),
         default="mounted",
         help="mounted: DIR is readable. warm: every byte of every layer is in the cache, so that no read needs the registry. "
-        "proven: every layer's bytes passed by once on this node and had its digest, so that names and bytes rest on nobody's word.",
+        "proven: every layer's bytes passed by once on this node and had its digest, so that names and bytes rest on nobody's "
+        "word.",
     ),
     Setting(
         name="patience",

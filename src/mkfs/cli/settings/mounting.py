@@ -6,6 +6,7 @@ from typing import Final
 from mkfs.cli.settings.kinds import DURATION, FLAG, MASK, choice, file, integer, seconds
 from mkfs.cli.settings.setting import DAEMON, OWNERSHIP, READING, SHOWN, Setting
 from mkfs.content.prefetch import Prefetch
+from mkfs.service.settings import STOP_SECONDS
 
 _MOUNT: Final = ("mount",)
 _MOST_LAYERS_AT_ONCE: Final = 64
@@ -101,6 +102,18 @@ MOUNT_ROWS: Final = (
         example='"10min"',
         help="Give up (12) if DIR is not readable after so long (e.g. 90s, 10min): compressed layers that nothing is known of are "
         "read whole before.",
+    ),
+    Setting(
+        name="stop_timeout",
+        flags=("--stop-timeout",),
+        variable="MKFS_STOP_TIMEOUT",
+        key="mount.stop_timeout",
+        kind=DURATION,
+        group=DAEMON,
+        verbs=_MOUNT,
+        default=f"{STOP_SECONDS:g}s",
+        help="How long reads under way may take when the daemon is told to end (SIGTERM, Ctrl-C); then they fail. "
+        "A second signal: 0s.",
     ),
     Setting(
         name="concurrency",

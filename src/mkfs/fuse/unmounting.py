@@ -1,0 +1,144 @@
+"""The ways to unmount: in order, lazily, by force; and who is in the way.
+
+In order: refused while somebody uses it; the daemon finds its connection closed and ends, which is waited for. Lazily: out of sight
+at once, the daemon ends with the last user. By force: for a daemon that answers nobody. The connection is aborted, so that whoever
+waits for it, in a state that no signal ends (D), gets an error; then the mount is taken away, and the daemon is ended.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from mkfs.errors import Busy, MkfsError, MountpointUnusable
+from mkfs.fuse.connection import abort
+from mkfs.fuse.kernel import clear_dead_mount, resolve, unmount, unmount_connection
+from mkfs.fuse.mountinfo import Mount, all_mounts, mount_at, mounts_of
+from mkfs.fuse.processes import Daemon, daemon_of, users_of
+
+_END_SECONDS: Final = 10.0  # what a daemon takes to close its cache and go, on a slow machine
+_MOST_NAMED: Final = 5  # of those who keep a mount busy: a line on a terminal
+
+
+def unmount_in_order(path: Path) -> str:
+    """Unmounts ours at `path` and waits for the end of its daemon. A dead mount is cleared, though files are open in it.
+
+    Returns a notice for a person, mostly "". Raises as `kernel.unmount`, and `Busy` says who uses it.
+    """
+    mount = _required(path)
+    with _daemon(mount) as daemon:
+        try:
+            unmount(path)
+        except Busy as error:
+            if not clear_dead_mount(path):
+                raise _busy(mount) from error
+        return _after(mount, daemon)
+
+
+def unmount_lazily(path: Path) -> str:
+    """Takes ours at `path`, and what is mounted inside it, out of sight. Returns "". Raises as `kernel.unmount`, never `Busy`."""
+    unmount(path, lazy=True)
+    return ""
+
+
+def unmount_by_force(path: Path) -> str:
+    """Ends ours at `path` whatever state it, its daemon and its readers are in. Returns as `unmount_in_order`.
+
+    Raises `MountpointUnusable` where nothing of ours is mounted, `MkfsError` where neither its connection nor its daemon can be
+    reached.
+    """
+    mount = _required(path)
+    with _daemon(mount) as daemon:
+        aborted = abort(mount.device)
+        if not aborted and daemon is None:
+            raise MkfsError(
+                f"cannot abort the connection of {path}",
+                "fusectl is not mounted, or not ours, and its process is not known",
+                "as root: mount -t fusectl none /sys/fs/fuse/connections; or, if nobody waits in it: umount --lazy",
+            )
+        # First its end, which closes the connection as well: it may unmount by itself, and would race with us.
+        notice = "" if daemon is None else _made_to_end(daemon, patiently=aborted)
+        unmount_connection(mount.device)
+        if left := mounts_of(mount.device):
+            raise MkfsError(f"{os.fsdecode(left[0].place)} cannot be unmounted", mount.label)
+        return notice
+
+
+def places_of_user(user_id: int) -> list[Path]:
+    """Where `user_id` has mounts of ours, in the order to unmount them in: what lies on or in another comes first."""
+    return [Path(os.fsdecode(mount.place)) for mount in all_mounts() if mount.ours and mount.user == user_id]
+
+
+def _required(path: Path) -> Mount:
+    """Ours at `path`, on top."""
+    mount = mount_at(resolve(path))
+    if mount is None:
+        raise MountpointUnusable(f"{path} is not mounted")
+    if not mount.ours:
+        raise MountpointUnusable(f"{path} is not a mount of mkfs", mount.label, "unmount it with umount(8)")
+    return mount
+
+
+@contextmanager
+def _daemon(mount: Mount) -> Iterator[Daemon | None]:
+    daemon = daemon_of(mount)
+    try:
+        yield daemon
+    finally:
+        if daemon is not None:
+            daemon.close()
+
+
+def _after(mount: Mount, daemon: Daemon | None) -> str:
+    """Waits for the daemon of what was unmounted, where it has a reason to end. What there is to say if it goes on."""
+    if daemon is None:
+        return ""
+    others = [os.fsdecode(each.place) for each in mounts_of(mount.device)]
+    if others:
+        return f"its daemon, pid {daemon.pid}, goes on: the same file system is mounted at {', '.join(others)}"
+    if daemon.stopped:
+        return f"its daemon, pid {daemon.pid}, is stopped, and ends when it is continued: kill -CONT {daemon.pid}"
+    if not daemon.ended(_END_SECONDS):
+        return f"its daemon, pid {daemon.pid}, has not ended yet: another mount namespace may show it"
+    return ""
+
+
+def _made_to_end(daemon: Daemon, *, patiently: bool) -> str:
+    """Ends a daemon. One whose connection is gone ends by itself, unless it is stopped or stuck: that one is killed later."""
+    if patiently:
+        _send(daemon, signal.SIGTERM, signal.SIGCONT)
+    if not patiently or not daemon.ended(_END_SECONDS):
+        _send(daemon, signal.SIGKILL)
+        if not daemon.ended(_END_SECONDS):
+            return f"its daemon, pid {daemon.pid}, was killed and has not ended: it waits in the kernel, or is frozen"
+    return ""
+
+
+def _send(daemon: Daemon, *numbers: signal.Signals) -> None:
+    try:
+        daemon.send(*numbers)
+    except PermissionError as error:
+        raise MkfsError(f"the daemon, pid {daemon.pid}, is another user's", hint="ask root") from error
+
+
+def _busy(mount: Mount) -> Busy:
+    place = os.fsdecode(mount.place)
+    inside = [each for each in _mounted_below(place) if each.device != mount.device]
+    if inside:
+        where = ", ".join(f"{os.fsdecode(each.place)} ({each.file_system})" for each in inside[:_MOST_NAMED])
+        return Busy(f"{place} is in use", f"mounted inside it: {where}", "unmount that first, or all of it: --lazy")
+    users = users_of(mount, _MOST_NAMED + 1)
+    if not users:
+        return Busy(
+            f"{place} is in use", "by a process of another user, or one that is not seen here", f"as root: fuser -vm {place}"
+        )
+    more = " and others" if len(users) > _MOST_NAMED else ""
+    named = ", ".join(map(str, users[:_MOST_NAMED])) + more
+    return Busy(f"{place} is in use", f"a file or working directory there is open in pid {named}", "end them first, or: --lazy")
+
+
+def _mounted_below(place: str) -> Iterator[Mount]:
+    inside = os.fsencode(place) + b"/"
+    return (mount for mount in all_mounts() if mount.place.startswith(inside))
