@@ -34,7 +34,7 @@ def test_all_of_a_user_are_those_of_ours_the_last_mounted_first(tmp_path: Path, 
 @pytest.mark.parametrize(("options", "user"), [("ro", None), ("ro,user_id=", None), ("user_id=x", None), ("ro,user_id=7", 7)])
 def test_who_mounted_is_an_option_of_the_mount(options: str, user: int | None) -> None:
     (mount,) = parse_mountinfo(b"40 27 0:39 / /one rw - fuse.kitfs a " + options.encode() + b"\n")
-    assert (mount.user_id, mount.connection) == (user, "39")
+    assert (mount.user, mount.connection) == (user, "39")
 
 
 @pytest.mark.fuse
