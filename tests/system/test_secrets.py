@@ -59,6 +59,7 @@ def test_no_verb_gives_a_secret_away(closed: str, shell: Shell) -> None:
         ("verify", closed),
         ("index", "build", closed, "--output", index),
         ("index", "push", closed),
+        ("doctor", closed),
         ("mount", closed, place),
     ):
         ran = shell.run(*words, "--plain-http", "-vv")

@@ -25,6 +25,7 @@ _VERBS: Final = {
     "index": ("mkfs.cli.index", "Make and push chunk indexes, so that first reads need not wait."),
     "cache": ("mkfs.cli.cache", "Look after the cache that all mounts of a user share."),
     "install-helper": ("mkfs.cli.install_helper", "Let mount(8) and fstab mount artifacts, or no longer."),
+    "doctor": ("mkfs.cli.doctor", "Look for what stands in the way of a mount, and say what to do about it."),
     "config": ("mkfs.cli.config_command", "Show which settings hold, and who said so."),
     "completion": ("mkfs.cli.completion", "Print what lets bash, zsh or fish complete our command lines."),
     "version": ("mkfs.cli.version", "Print the version, and those of the libraries."),

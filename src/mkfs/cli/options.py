@@ -38,24 +38,27 @@ def client_options(verb: str) -> Callable[[F], F]:
     return decorate
 
 
-def source_options(verb: str, *, reference: Callable[[str], str] = str, or_repository: bool = False) -> Callable[[F], F]:
+def source_options(
+    verb: str, *, reference: Callable[[str], str] = str, or_repository: bool = False, required: bool = True
+) -> Callable[[F], F]:
     """REF and all options of a verb. What they say of where it comes from and what is kept of it, its function gets as `source`,
     the others by their names.
 
-    `reference` makes a reference of what the user gave for REF; with `or_repository` REF may be a repository as well. Calling the
-    command raises `BadReference`, and `UsageError` for what click cannot judge.
+    `reference` makes a reference of what the user gave for REF ("" where that is not `required`); with `or_repository` REF may be a
+    repository as well. Calling the command raises `BadReference`, and `UsageError` for what click cannot judge.
     """
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
-        def with_source(*, ref: str, **words: Any) -> object:  # noqa: ANN401 - what click read
+        def with_source(*, ref: str | None, **words: Any) -> object:  # noqa: ANN401 - what click read
             config = config_of(click.get_current_context())
             client, kept = ({name: words.pop(name) for name in names} for names in (_CLIENT, _SOURCE))
             parts: dict[str, Any] = {name: words.pop(name) for name in _PARTS if name in words}
             _check(parts)
+            named = None if ref is None else Reference.parse_source(reference(ref), config.alias, or_repository=or_repository)
             min_free: MinFree = kept["min_free"]
             source = SourceSettings(
-                reference=str(_absolute(Reference.parse_source(reference(ref), config.alias, or_repository=or_repository))),
+                reference="" if named is None else str(_absolute(named)),
                 cache_dir=str(kept["cache_dir"].absolute()),
                 client=client_settings(client),
                 cache_size_bytes=kept["cache_size"],
@@ -70,7 +73,7 @@ def source_options(verb: str, *, reference: Callable[[str], str] = str, or_repos
             )
             return function(source=source, **words)
 
-        return cast(F, click.argument("ref")(setting_options(verb)(with_source)))
+        return cast(F, click.argument("ref", required=required)(setting_options(verb)(with_source)))
 
     return decorate
 

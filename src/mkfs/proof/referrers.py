@@ -77,6 +77,11 @@ def may_help(bundle: Descriptor) -> bool:
     return bundle.annotations.get(_PREDICATE_TYPE, "") in {"", CHUNK_INDEX_PREDICATE, COSIGN_SIGN_PREDICATE}
 
 
+def is_over_index(bundle: Descriptor) -> bool:
+    """Whether a list of referrers says that a bundle is over a chunk index, not over the artifact."""
+    return bundle.annotations.get(_PREDICATE_TYPE) == CHUNK_INDEX_PREDICATE
+
+
 def _referrer(artifact_type: str, subject: Descriptor, media_type: str, content: bytes, annotations: Mapping[str, str]) -> Referrer:
     layer = Descriptor(media_type, Digest.of(content), len(content))
     empty = Descriptor(OCI_EMPTY, Digest.of(EMPTY), len(EMPTY))

@@ -2,7 +2,7 @@
 
 import logging
 from types import TracebackType
-from typing import Final, Self, final
+from typing import TYPE_CHECKING, Final, Self, final
 
 import httpx2
 
@@ -22,6 +22,9 @@ from mkfs.registry.tokens import Tokens
 from mkfs.registry.transport import ClientStatistics, Transport
 from mkfs.registry.trust import Trust
 
+if TYPE_CHECKING:  # a mount has none
+    from mkfs.registry.listening import Ear
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -29,16 +32,23 @@ _log: Final = logging.getLogger(__name__)
 class RegistryClient:
     """An asynchronous context manager; leaving it closes every connection, those in use included.
 
-    `inner` replaces the network (an `httpx2` transport, for tests); it is closed with the client.
+    `inner` replaces the network (an `httpx2` transport, for tests); it is closed with the client. `ear`
+    listens to what is asked and answered.
     """
 
     def __init__(
-        self, settings: ClientSettings, credentials: Credentials, *, inner: httpx2.AsyncBaseTransport | None = None
+        self,
+        settings: ClientSettings,
+        credentials: Credentials,
+        *,
+        inner: httpx2.AsyncBaseTransport | None = None,
+        ear: "Ear | None" = None,
     ) -> None:
         self._credentials = credentials
         self._routes = Routes(settings.hosts, plain_http=settings.plain_http)
         self._trust, self._peers = Trust(settings.tls), Peers()
-        self._transport = Transport(inner or PoolTransport(settings.proxies, self._trust, peers=self._peers))
+        network = inner or PoolTransport(settings.proxies, self._trust, peers=self._peers)
+        self._transport = Transport(network if ear is None else ear.around(network))
         self._tokens = Tokens(self._transport)
         if not settings.tls.verify:
             _log.warning(UNVERIFIED)

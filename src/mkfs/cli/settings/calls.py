@@ -5,10 +5,10 @@ from typing import Final
 from mkfs.cli.settings.kinds import COUNT, DURATION, EXISTING_DIRECTORY, FLAG, TEXT, choice, file
 from mkfs.cli.settings.setting import COMMAND, CONFIGURED, SHOWN, Setting
 
-_SELECTING: Final = ("mount", "ls", "inspect", "warmup", "verify")
+_SELECTING: Final = ("mount", "ls", "inspect", "doctor", "warmup", "verify")
 # What answers in text or JSON: every verb but mount, umount, wait, resolve and those that talk to a shell.
 _TELLING: Final = (
-    *("status", "ls", "inspect", "tags", "warmup", "verify", "index build", "index push", "index show"),
+    *("status", "ls", "inspect", "doctor", "tags", "warmup", "verify", "index build", "index push", "index show"),
     *("cache info", "cache verify", "cache prune", "cache clear", "config show", "config path"),
 )
 

@@ -84,7 +84,7 @@ MOUNT_ROWS: Final = (
         key="mount.read_timeout",
         kind=seconds(1),
         group=READING,
-        verbs=_MOUNT,
+        verbs=("mount", "doctor"),
         # Long enough for a layer of some hundred GB on a fast link; an O_DIRECT read that waits can't be interrupted, so it must
         # end by itself.
         default=300.0,

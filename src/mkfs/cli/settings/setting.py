@@ -19,7 +19,16 @@ COMMAND: Final = "This command"
 GROUPS: Final = (SHOWN, READING, OWNERSHIP, REGISTRY, CACHE, TRUST, DAEMON, INDEX, COMMAND)
 
 # Which verbs have an option, as they are typed.
-SHOWING: Final = ("mount", "ls", "inspect", "warmup", "verify", "index build", "index push")  # REF, and all that comes of it
+SHOWING: Final = (
+    "mount",
+    "ls",
+    "inspect",
+    "doctor",
+    "warmup",
+    "verify",
+    "index build",
+    "index push",
+)  # REF, and all that comes of it
 ASKING: Final = (*SHOWING, "resolve", "tags")  # registries are asked
 KEEPING: Final = (*SHOWING, "cache info", "cache verify", "cache prune", "cache clear")  # the cache is used
 CONFIGURED: Final = (*KEEPING, "resolve", "tags", "config show")  # the config file is read
