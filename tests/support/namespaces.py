@@ -3,10 +3,13 @@
 The namespace has its own process numbers, too: whatever a command leaves running is killed when the script ends.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
+ROOT: Final = Path(__file__).resolve().parents[2]
 _UNSHARE: Final = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc")
 _FEW_DEVICES: Final = """
 mount -t tmpfs -o mode=755 none /mnt
@@ -55,3 +58,25 @@ def without_right_to_mount() -> tuple[str, ...]:
 def shell_script(script: str, *arguments: str | Path) -> Sequence[str]:
     """A command line that runs `script` with `$1` and so on."""
     return ("sh", "-euc", script, "sh", *map(str, arguments))
+
+
+def readable_by_all() -> str:
+    """A script that makes this interpreter, its packages and our sources readable by every user in a private mount namespace,
+    though directories on the way may be closed (a home of root's). Leaves /mnt covered.
+    """
+    wanted = sorted({Path(sys.base_prefix), Path(sys.prefix), ROOT})
+    closed = sorted({ancestor for path in wanted for ancestor in path.parents if not ancestor.stat().st_mode & 0o001})
+    tops = [path for path in closed if not any(other in path.parents for other in closed)]
+    hidden = [path for path in wanted if any(top in path.parents for top in tops)]
+    lines = ["mount -t tmpfs -o mode=755 none /mnt"]
+    lines += [f"mkdir /mnt/{number} && mount --rbind {quote(str(path))} /mnt/{number}" for number, path in enumerate(hidden)]
+    lines += [f"mount -t tmpfs -o mode=755 none {quote(str(top))}" for top in tops]
+    lines += [
+        f"mkdir -p {quote(str(path))} && mount --rbind /mnt/{number} {quote(str(path))}" for number, path in enumerate(hidden)
+    ]
+    return "\n".join(lines)
+
+
+def with_fuse_for_root_alone() -> tuple[str, ...]:
+    """Runs a command where only root may open /dev/fuse, other users can run this interpreter, and anybody may write in /mnt."""
+    return _prepared(f"{readable_by_all()}\n{_FEW_DEVICES}{_FUSE.format(mode=0o600)}{_IN_PLACE}")

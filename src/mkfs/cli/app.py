@@ -16,6 +16,7 @@ _VERBS: Final = {
     "umount": ("mkfs.cli.umount", "Unmount a directory, and end its daemon."),
     "status": ("mkfs.cli.status", "Show what is mounted, who waits for what, and what it cost."),
     "wait": ("mkfs.cli.wait", "Wait until a directory is mounted, warm, or proven."),
+    "handover": ("mkfs.cli.handover", "Mount for a process that may not, and hand it the descriptor."),
     "ls": ("mkfs.cli.ls", "List the files of an artifact."),
     "inspect": ("mkfs.cli.inspect", "Show an artifact's digest, format, properties and layers."),
     "resolve": ("mkfs.cli.resolve", "Print the digest of an artifact."),

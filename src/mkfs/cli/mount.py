@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from mkfs.cache.layout import refuse_our_mounts
 from mkfs.cli import places
@@ -16,8 +17,8 @@ from mkfs.cli.settings.options import SettingCommand, completing, verbosity
 from mkfs.cli.supervision import take_supervision
 from mkfs.cli.text import printable
 from mkfs.content.prefetch import Prefetch
-from mkfs.errors import MountpointUnusable
-from mkfs.fuse import kernel
+from mkfs.errors import MountpointUnusable, UsageError
+from mkfs.fuse import handover, kernel
 from mkfs.registry.settings import UNVERIFIED
 from mkfs.service.control_place import socket_name
 from mkfs.service.launch import launch
@@ -57,7 +58,7 @@ def command(
 
     Returns when DIR is readable; a daemon serves it until `umount DIR`. REF is REGISTRY/REPOSITORY:TAG or @DIGEST, or
     oci:DIRECTORY[:TAG] for an OCI layout directory. REGISTRY/REPOSITORY alone shows all of it: DIR/tags/TAG leads to
-    DIR/digests/DIGEST, opened when somebody goes there.
+    DIR/digests/DIGEST, opened when somebody goes there. DIR may be /dev/fd/N, a mount that `kitfs handover` made for us.
 
     \b
     EXAMPLES
@@ -65,9 +66,21 @@ def command(
       kitfs mount localhost:5000/llama:7b /mnt/llama --foreground
       kitfs mount ghcr.io/acme/llama /mnt/all && readlink /mnt/all/tags/production
     """  # noqa: D301 - click's mark for lines that stay lines
-    kernel.check_fuse()
-    kernel.check_mountpoint(directory)
-    place = kernel.resolve(directory)
+    handed = handover.descriptor_of(directory)
+    if handed is None:
+        kernel.check_fuse()
+        kernel.check_mountpoint(directory)
+        place = kernel.resolve(directory)
+    else:
+        if not foreground:
+            raise UsageError(
+                f"{directory} needs --foreground", "a descriptor was handed to this process, not to a daemon of its own"
+            )
+        kernel.check_library()
+        handover.check_descriptor(handed)
+        place = directory
+        if click.get_current_context().get_parameter_source("allow_other") is ParameterSource.DEFAULT:
+            allow_other = True  # whoever handed it over is another user as a rule
     refuse_our_mounts(Path(source.cache_dir))
     _keep_apart(place, Path(os.path.realpath(source.cache_dir)))
     if log_file is None and not foreground:
@@ -91,7 +104,7 @@ def command(
         scrub_bytes_per_second=scrub,
         verbosity=-1 if quiet else verbosity(click.get_current_context()),
         log_file=str(log_file.absolute()) if log_file else None,
-        control_socket=str(places.runtime_directory(os.environ) / socket_name(place)),
+        control_socket=_control_socket(place if handed is None else handover.place_of(handed)),
         stop_timeout_seconds=stop_timeout,
         notify=take_supervision(os.environ),
     )
@@ -112,6 +125,11 @@ def command(
     with waiting, click.get_current_context().obj or DaemonProcess() as daemon:
         outcome = launch(settings, daemon, shown.show)
     _tell(outcome, quiet=quiet)
+
+
+def _control_socket(place: Path | None) -> str | None:
+    """Where `status` looks for a mount at `place`; None where nobody knows the place."""
+    return None if place is None else str(places.runtime_directory(os.environ) / socket_name(place))
 
 
 def _keep_apart(place: Path, cache: Path) -> None:

@@ -23,6 +23,7 @@ from mkfs.fuse.mountinfo import Mount, mount_at, mounts_of
 log = logging.getLogger(__name__)
 
 DEVICE: Final = Path("/dev/fuse")
+DEVICE_NUMBER: Final = os.makedev(10, 229)  # of it, wherever it lies (linux/miscdevice.h, FUSE_MINOR): a container may have none
 HELPER: Final = "fusermount3"  # setuid root; mounts and unmounts for everybody else
 # A dead mount refuses at once. Whoever has not answered by then is alive and slow, and being wrong costs only a clearer message.
 _ANSWER_SECONDS: Final = 2.0
@@ -39,16 +40,26 @@ _UMOUNT_NOFOLLOW: Final = 8
 
 def check_fuse(device: Path = DEVICE) -> None:
     """Returns if this machine and user can mount, as far as that can be told without mounting. Raises `FuseUnavailable`."""
+    os.close(open_device(device))  # libfuse opens it before it asks the helper, so everybody must be able to
+    if os.geteuid() != 0 and shutil.which(HELPER) is None:
+        raise FuseUnavailable(f"{HELPER} not found", "needed to mount without being root", "install it: apt install fuse3")
+    check_library()
+
+
+def open_device(device: Path = DEVICE) -> int:
+    """A descriptor of the device, fit to mount with. Raises `FuseUnavailable`."""
     if sys.platform != "linux":
         raise FuseUnavailable("mounting needs Linux", f"this is {sys.platform}", "ls, inspect, verify and index work here")
     try:
-        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
-    except OSError as error:  # libfuse opens it before it asks the helper, so everybody must be able to
+        return os.open(device, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
         remedy = "its usual mode is 0666" if isinstance(error, PermissionError) else "load it with: modprobe fuse"
         hint = f"{remedy}; in a container: --device /dev/fuse --cap-add SYS_ADMIN"
         raise FuseUnavailable(f"cannot open {device}: {error.strerror}", "the kernel's FUSE device", hint) from error
-    if os.geteuid() != 0 and shutil.which(HELPER) is None:
-        raise FuseUnavailable(f"{HELPER} not found", "needed to mount without being root", "install it: apt install fuse3")
+
+
+def check_library() -> None:
+    """Returns if there is what serves a mount, whoever made it. Raises `FuseUnavailable`."""
     if importlib.util.find_spec("pyfuse3") is None:
         hint = "pip install pyfuse3 (which needs libfuse3-dev, pkg-config and gcc)"
         raise FuseUnavailable("pyfuse3 is not installed", f"for {sys.executable}", hint)

@@ -18,7 +18,7 @@ from typing import Protocol
 import pyfuse3
 import trio
 
-from mkfs.fuse.kernel import DEVICE
+from mkfs.fuse.kernel import DEVICE_NUMBER
 
 
 class _Loop(Protocol):
@@ -38,12 +38,11 @@ def prepare_loop() -> list[int]:
 
 
 def never_block(descriptors: list[int]) -> None:
-    """Makes the descriptor that `pyfuse3.init` just opened non-blocking, and notes it. Before `pyfuse3.main`."""
-    device = DEVICE.stat().st_rdev
+    """Makes the descriptor that `pyfuse3.init` just opened, or was handed, non-blocking, and notes it. Before `pyfuse3.main`."""
     for entry in Path("/proc/self/fd").iterdir():
         descriptor = int(entry.name)
         with suppress(OSError):  # the descriptor of the listing itself is closed by now
-            if os.fstat(descriptor).st_rdev == device:
+            if os.fstat(descriptor).st_rdev == DEVICE_NUMBER:
                 os.set_blocking(descriptor, False)
                 descriptors.append(descriptor)
 

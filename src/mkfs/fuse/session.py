@@ -14,7 +14,9 @@ cancelled nursery, leaves the mount, and every path in it answers ENOTCONN until
 """
 
 import errno
+import fcntl
 import logging
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,7 +29,8 @@ from pyfuse3 import InodeT
 
 from mkfs.errors import FuseUnavailable
 from mkfs.fuse.connection import Tuning, tune
-from mkfs.fuse.kernel import check_fuse, check_mountpoint, clear_dead_mount, resolve, unmount_connection
+from mkfs.fuse.handover import check_descriptor, descriptor_of, device_of
+from mkfs.fuse.kernel import check_fuse, check_library, check_mountpoint, clear_dead_mount, resolve, unmount_connection
 from mkfs.fuse.mountinfo import SUBTYPE, mount_at, spelled
 from mkfs.fuse.nonblocking import never_block, prepare_loop
 from mkfs.fuse.operations import Operations
@@ -37,6 +40,8 @@ log = logging.getLogger(__name__)
 
 # A task per request that waits. Twice max_background: look-ups and O_DIRECT reads are not background, and must find one left.
 MAX_TASKS: Final = 1024
+# A handed descriptor holds the kernel's greeting already. Beyond this somebody else took it, and no other will come.
+GREETING_SECONDS: Final = 10.0
 # What to do about libfuse's words, by a part of them.
 _HINTS: Final = {
     "user_allow_other": "add the line user_allow_other to /etc/fuse.conf, or mount without --allow-other",
@@ -47,7 +52,10 @@ _HINTS: Final = {
 
 @final
 class MountOptions(Struct, frozen=True):
-    """How to mount. `name` is what mount(8) and df show as the device: the reference with its digest."""
+    """How to mount. `name` is what mount(8) and df show as the device: the reference with its digest.
+
+    `mountpoint` may be `/dev/fd/N`, see `fuse.handover`; then whoever mounted has chosen `name` and `allow_other`.
+    """
 
     mountpoint: Path
     name: str
@@ -61,8 +69,9 @@ class MountOptions(Struct, frozen=True):
 class Session:
     """The mount of this process. Made by `mount`, which see; `close` it on every way out."""
 
-    def __init__(self, operations: Operations, mountpoint: Path, device: str) -> None:
-        self.mountpoint, self.device = mountpoint, device  # device: `major:minor` of the mount table
+    def __init__(self, operations: Operations, mountpoint: Path, device: str, *, handed: bool = False) -> None:
+        self.mountpoint, self.device = mountpoint, device  # device: `major:minor` of the mount table, "" where that is unknown
+        self.handed = handed  # whether another process mounted; it unmounts, too, and turns the kernel's knobs
         self.tuning: Tuning | None = None  # known once it serves
         self.clean = True  # whether it may be unmounted: nobody was served yet, or serving ended as it should
         self._operations = operations
@@ -81,8 +90,12 @@ class Session:
         self.clean = True
 
     async def _report(self, task_status: trio.TaskStatus["Session"]) -> None:
-        await self._operations.ready.wait()
-        self.tuning = tune(self.device)  # not before: INIT's answer sets the same values
+        with trio.move_on_after(GREETING_SECONDS if self.handed else math.inf):
+            await self._operations.ready.wait()
+        if not self._operations.ready.is_set():
+            raise FuseUnavailable(f"{self.mountpoint}: the kernel did not greet us", "somebody else served it before", "mount anew")
+        if not self.handed:
+            self.tuning = tune(self.device)  # not before: INIT's answer sets the same values
         self.clean = False
         task_status.started(self)
 
@@ -115,12 +128,14 @@ class Session:
     def close(self, *, unmount: bool) -> None:
         """Cuts the connection to the kernel, and with `unmount` takes the mount away as well, lazily: open files do not hinder it.
 
-        Without, the mount stays and answers ENOTCONN. Call it once, outside `serve`. What is unmounted is what the mount table says
-        is ours, wherever it is by now: libfuse would unmount whatever has taken our place since somebody unmounted us lazily.
+        Without, the mount stays and answers ENOTCONN, and so does one that was handed to us, until whoever mounted it unmounts.
+        Call it once, outside `serve`. What is unmounted is what the mount table says is ours, wherever it is by now: libfuse would
+        unmount whatever has taken our place since somebody unmounted us lazily.
         """
-        if unmount and self.device:
+        known = bool(self.device) and not self.handed
+        if unmount and known:
             unmount_connection(self.device)
-        pyfuse3.close(unmount=unmount and not self.device)
+        pyfuse3.close(unmount=unmount and not known)
 
 
 def mount(file_system: ModelFS, options: MountOptions) -> Session:
@@ -128,10 +143,16 @@ def mount(file_system: ModelFS, options: MountOptions) -> Session:
 
     Once per process: pyfuse3 keeps its session in module globals. Raises `FuseUnavailable`, `MountpointUnusable`, `Busy`.
     """
-    check_fuse()
-    clear_dead_mount(options.mountpoint)
-    check_mountpoint(options.mountpoint)
-    place = resolve(options.mountpoint)
+    place = options.mountpoint
+    handed = descriptor_of(place)
+    if handed is not None:
+        check_library()
+        check_descriptor(handed)
+    else:
+        check_fuse()
+        clear_dead_mount(place)
+        check_mountpoint(place)
+        place = resolve(place)
     operations = Operations(file_system, options.read_timeout_seconds, xattr=options.xattr)
     descriptors = prepare_loop()
     words = _init(operations, place, _kernel_options(options))
@@ -139,6 +160,9 @@ def mount(file_system: ModelFS, options: MountOptions) -> Session:
         hint = _HINTS.get(next((sign for sign in _HINTS if sign in words), ""), "")
         raise FuseUnavailable(f"cannot mount on {options.mountpoint}", words, hint)
     never_block(descriptors)
+    if handed is not None:
+        fcntl.fcntl(handed, fcntl.F_SETFD, fcntl.FD_CLOEXEC)  # it was inherited, and goes to nobody else
+        return Session(operations, place, device_of(handed), handed=True)
     mounted = mount_at(place)
     return Session(operations, place, mounted.device if mounted else "")
 

@@ -79,7 +79,7 @@ def test_no_setting_is_a_secret() -> None:
 def test_every_row_has_its_heading_and_says_what_it_is() -> None:
     assert [row.name for row in SETTINGS if row.group not in GROUPS or not row.help.endswith(".")] == []
     silent = [row.name for row in SETTINGS if row.default is None and not row.default_words]
-    assert silent == ["output", "verbose"]
+    assert silent == ["user", "output", "verbose"]
 
 
 @pytest.mark.parametrize("row", [row for row in SETTINGS if isinstance(row.default, str)], ids=lambda row: row.name)

@@ -12,6 +12,8 @@ _TELLING: Final = (
     *("cache info", "cache verify", "cache prune", "cache clear", "config show", "config path"),
 )
 
+_HANDING: Final = ("handover exec", "handover offer", "handover take")
+
 CALL_ROWS: Final = (
     Setting(
         name="filters",
@@ -162,7 +164,7 @@ CALL_ROWS: Final = (
         flags=("-v", "--verbose"),
         kind=COUNT,
         group=COMMAND,
-        verbs=(*CONFIGURED, "config path", "umount", "status", "wait", "index show", "install-helper"),
+        verbs=(*CONFIGURED, "config path", "umount", "status", "wait", "index show", "install-helper", *_HANDING),
         help="Say more; twice: tracebacks.",
     ),
 )

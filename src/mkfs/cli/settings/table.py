@@ -3,12 +3,21 @@
 from typing import Final
 
 from mkfs.cli.settings.calls import CALL_ROWS
+from mkfs.cli.settings.handing import HANDOVER_ROWS
 from mkfs.cli.settings.mounting import MOUNT_ROWS
 from mkfs.cli.settings.registry import REGISTRY_ROWS, TRUST_ROWS
 from mkfs.cli.settings.setting import Setting
 from mkfs.cli.settings.storage import CACHE_ROWS, INDEX_ROWS
 
-SETTINGS: Final[tuple[Setting, ...]] = (*MOUNT_ROWS, *REGISTRY_ROWS, *CACHE_ROWS, *TRUST_ROWS, *INDEX_ROWS, *CALL_ROWS)
+SETTINGS: Final[tuple[Setting, ...]] = (
+    *MOUNT_ROWS,
+    *HANDOVER_ROWS,
+    *REGISTRY_ROWS,
+    *CACHE_ROWS,
+    *TRUST_ROWS,
+    *INDEX_ROWS,
+    *CALL_ROWS,
+)
 
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 BY_KEY: Final = {setting.key: setting for setting in SETTINGS if setting.key}
