@@ -37,7 +37,7 @@ async def means_of(root: Path, kit: Kit) -> AsyncGenerator[tuple[Means, MemoryRe
     registry.push(REFERENCE.repository, REFERENCE.tag, kit.manifest, kit.blobs)
     client = RegistryClient(ClientSettings(), Credentials.anonymous(), inner=MemoryTransport({"registry.test": registry}))
     async with client, engine_at(root / "cache") as engine:
-        yield Means(REFERENCE, client.repository(REFERENCE), engine, Terms()), registry
+        yield Means(REFERENCE, client.repository(REFERENCE), engine, Terms(), client), registry
 
 
 async def test_how_far_the_layers_are_is_shown_until_they_are_here(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -22,6 +22,7 @@ from mkfs.fuse import handover, kernel
 from mkfs.registry.settings import UNVERIFIED
 from mkfs.service.control_place import socket_name
 from mkfs.service.launch import launch
+from mkfs.service.listening import Address
 from mkfs.service.pipe import Outcome
 from mkfs.service.process import DaemonProcess
 from mkfs.service.progress import Showing
@@ -45,12 +46,15 @@ def command(
     timeout: int | None,
     tag_ttl: float,
     log_file: Path | None,
+    log_format: str,
+    log_level: str | None,
     scrub: int | None,
     proof: str,
     prefetch: str,
     stop_timeout: float,
     fill: bool,
     xattr: bool,
+    metrics_address: Address | None,
     quiet: bool,
     source: SourceSettings,
 ) -> None:
@@ -107,6 +111,10 @@ def command(
         control_socket=_control_socket(place if handed is None else handover.place_of(handed)),
         stop_timeout_seconds=stop_timeout,
         notify=take_supervision(os.environ),
+        log_format=log_format,
+        log_level=log_level,
+        journal_stream=os.environ.get("JOURNAL_STREAM", ""),
+        metrics_address=metrics_address,
     )
     if foreground:
         from mkfs.service.mounted import run

@@ -214,6 +214,7 @@ class ChunkRun:
     async def _again(self, want: Want, first: Mismatch, buffer: mmap) -> None:
         """A verdict needs a second fetch: what was wrong may have been a cache on the way."""
         means, chunk = self._means, self._chunk_range(want)
+        means.engine.tally.wrong_chunks += 1
         log.warning("bytes %s of %s do not match their digest; fetching them again past all caches", chunk, means.label)
         with memoryview(buffer)[: chunk.length] as into:
             await receive(means.reader, means.blob, chunk, into, fresh=True, progress=self._count)
@@ -221,6 +222,7 @@ class ChunkRun:
                 self._landed(want, await means.engine.hashing(self._keep, want, into))
                 return
             except Mismatch as error:
+                means.engine.tally.wrong_chunks += 1
                 second = error
         brought = "the same wrong bytes" if second.what == first.what else "different wrong bytes"
         verdict = Mismatch(

@@ -138,6 +138,7 @@ class ChunkFetch:
         answer, missing = await self._engine.on_disk(self._look_up, wanted, chunks)
         if answer is not None:
             return answer
+        self._engine.tally.misses += 1
         assembled = bytearray(wanted.length)
 
         async def fill(number: int) -> None:
@@ -324,6 +325,8 @@ class ChunkFetch:
     async def _fetch(self, run: ChunkRun) -> None:
         self._requests += 1
         self._fetched += len(run.numbers)
+        self._engine.tally.chunk_requests += 1
+        self._engine.tally.chunks_fetched += len(run.numbers)
         self._runs.add(run)
         try:
             with showing(self._engine, self._lock, run.numbers, lambda: run.received_bytes):

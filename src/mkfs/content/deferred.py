@@ -117,6 +117,7 @@ class DeferredReads:
     async def _tell(self, what: str) -> None:
         if not self._handed_out:
             return
+        self._engine.tally.wrong_answers += 1
         log.error("%s: %s: the kernel is told to forget it; who has it mapped or copied has wrong bytes", self._label, what)
         if self.on_distrust is not None:
             await self.on_distrust()

@@ -17,6 +17,7 @@ from mkfs.content.admission import Admission
 from mkfs.content.budget import Budget
 from mkfs.content.buffers import Buffers
 from mkfs.content.last_errors import LastErrors
+from mkfs.content.tally import Tally
 from mkfs.units import MIB
 
 P = ParamSpec("P")
@@ -46,6 +47,7 @@ class Engine:
     memory: HotChunks = field(default_factory=lambda: HotChunks(MEMORY_BYTES))
     admission: Admission = field(default_factory=Admission)
     budget: Budget = field(default_factory=Budget)
+    tally: Tally = field(default_factory=Tally)
     errors: LastErrors = field(default_factory=LastErrors)
     overtake_seconds: float = OVERTAKE_SECONDS
     inflating: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(INFLATING_LAYERS))

@@ -338,6 +338,8 @@ class Layer:
 
     async def read(self, wanted: ByteRange) -> Buffer:
         """See `LayerReads`."""
+        if not self.proven:
+            self._engine.tally.misses += 1
         try:
             answer = await self._answer(wanted)
         except MkfsError as error:

@@ -142,6 +142,7 @@ class Prover:
             broke_off = False
         except Mismatch:
             broke_off = False
+            engine.tally.wrong_layers += 1
             return fetch
         except (BadArchive, CacheUnusable):
             broke_off = False
@@ -174,6 +175,7 @@ class Prover:
             with self._narrated(fetch.whole, None):
                 return await fetch.run()
         except Mismatch:
+            self._engine.tally.wrong_layers += 1
             return fetch.whole
 
     @contextmanager

@@ -17,6 +17,7 @@ from pyfuse3 import EntryAttributes, FileInfo, FUSEError, ReaddirToken, RequestC
 
 from mkfs.content.reads import Buffer
 from mkfs.errors import Closing, FileSystemError, MkfsError
+from mkfs.fuse.requests import Requests, counted
 from mkfs.fuse.waiting import Waiting
 from mkfs.tree.paths import NAME_LIMIT_BYTES
 from mkfs.vfs.attributes import Attributes
@@ -47,6 +48,7 @@ class Operations(pyfuse3.Operations):
         self.waiting = Waiting()
         self._direct: set[int] = set()  # handles opened with O_DIRECT
         self._last_words = ""  # of the last refusal logged
+        self.requests = Requests()
         self.ready = trio.Event()  # set while INIT is answered: whoever wakes up finds a mount that serves
 
     def init(self) -> None:
@@ -57,12 +59,17 @@ class Operations(pyfuse3.Operations):
         """A name's attributes, or an entry that lets the kernel remember that there is none."""
         try:
             found = self._fs.lookup_now(parent_inode, name)
-            return _entry(await self._fs.lookup(parent_inode, name) if found is None else found)
+            entry = _entry(await self._fs.lookup(parent_inode, name) if found is None else found)
         except Exception as error:  # noqa: BLE001 - see the rules above
+            refusal = self._refusal(error)
+            self.requests.refused("lookup", refusal.errno)
             if isinstance(error, FileSystemError) and error.errno == errno.ENOENT:
                 return _no_entry(self._fs.absent_seconds(parent_inode, name))
-            raise self._refusal(error) from None
+            raise refusal from None
+        self.requests.answered("lookup")
+        return entry
 
+    @counted
     async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:  # noqa: ARG002 - pyfuse3's signature
         """An inode's attributes."""
         try:
@@ -70,6 +77,7 @@ class Operations(pyfuse3.Operations):
         except Exception as error:  # noqa: BLE001 - see the rules above
             raise self._refusal(error) from None
 
+    @counted
     async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
         """The value of an extended attribute."""
         if not self._xattr:
@@ -79,6 +87,7 @@ class Operations(pyfuse3.Operations):
         except Exception as error:  # noqa: BLE001 - see the rules above
             raise self._refusal(error) from None
 
+    @counted
     async def listxattr(self, inode: int, ctx: RequestContext) -> Sequence[bytes]:
         """The names of an inode's extended attributes."""
         if not self._xattr:
@@ -88,6 +97,7 @@ class Operations(pyfuse3.Operations):
         except Exception as error:  # noqa: BLE001 - see the rules above
             raise self._refusal(error) from None
 
+    @counted
     async def readlink(self, inode: int, ctx: RequestContext) -> bytes:  # noqa: ARG002 - pyfuse3's signature
         """Where a symbolic link leads."""
         try:
@@ -96,6 +106,7 @@ class Operations(pyfuse3.Operations):
         except Exception as error:  # noqa: BLE001 - see the rules above
             raise self._refusal(error) from None
 
+    @counted
     async def opendir(self, inode: int, ctx: RequestContext) -> int:  # noqa: ARG002 - pyfuse3's signature
         """A handle for `readdir`."""
         try:
@@ -104,6 +115,7 @@ class Operations(pyfuse3.Operations):
         except Exception as error:  # noqa: BLE001 - see the rules above
             raise self._refusal(error) from None
 
+    @counted
     async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
         """Names and attributes in one answer (readdirplus), so that `ls -l` costs no look-up."""
         try:
@@ -113,6 +125,7 @@ class Operations(pyfuse3.Operations):
         except Exception as error:  # noqa: BLE001 - see the rules above
             raise self._refusal(error) from None
 
+    @counted
     async def releasedir(self, fh: int) -> None:
         """Ends `opendir`."""
         try:
@@ -120,6 +133,7 @@ class Operations(pyfuse3.Operations):
         except Exception as error:  # noqa: BLE001 - see the rules above
             raise self._refusal(error) from None
 
+    @counted
     async def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:  # noqa: ARG002 - pyfuse3's signature
         """A handle whose pages the kernel keeps after close: the bytes of an inode never change.
 
@@ -140,9 +154,13 @@ class Operations(pyfuse3.Operations):
             if data is None:
                 data = await self._wait_and_read(fh, off, size)
         except Exception as error:  # noqa: BLE001 - see the rules above
-            raise self._refusal(error) from None
+            refusal = self._refusal(error)
+            self.requests.refused("read", refusal.errno)
+            raise refusal from None
+        self.requests.answered_read(len(data))
         return data
 
+    @counted
     async def release(self, fh: int) -> None:
         """Ends `open`."""
         self._direct.discard(fh)
@@ -151,6 +169,7 @@ class Operations(pyfuse3.Operations):
         except Exception as error:  # noqa: BLE001 - see the rules above
             raise self._refusal(error) from None
 
+    @counted
     async def statfs(self, ctx: RequestContext) -> StatvfsData:  # noqa: ARG002 - pyfuse3's signature
         """For `df`: the mount is as large as what it holds, and full."""
         try:
@@ -165,8 +184,12 @@ class Operations(pyfuse3.Operations):
 
     async def _wait_and_read(self, fh: int, off: int, size: int) -> Buffer:
         """A reader with O_DIRECT can't be killed while it waits, unlike others: so its wait has an end, even while bytes flow."""
-        with self.waiting.wait(self._read_timeout_seconds if fh in self._direct else math.inf):
-            return await self._fs.read(fh, off, size)
+        begun = trio.current_time()
+        try:
+            with self.waiting.wait(self._read_timeout_seconds if fh in self._direct else math.inf):
+                return await self._fs.read(fh, off, size)
+        finally:
+            self.requests.waited(trio.current_time() - begun)
         if self.waiting.ended:
             raise Closing("the mount ends")
         what = f"an O_DIRECT read waited {self._read_timeout_seconds:g} s"

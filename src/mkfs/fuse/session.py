@@ -34,6 +34,7 @@ from mkfs.fuse.kernel import check_fuse, check_library, check_mountpoint, clear_
 from mkfs.fuse.mountinfo import SUBTYPE, mount_at, spelled
 from mkfs.fuse.nonblocking import never_block, prepare_loop
 from mkfs.fuse.operations import Operations
+from mkfs.fuse.requests import FuseStatistics
 from mkfs.vfs.model_fs import ModelFS
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Session:
         self.clean = True  # whether it may be unmounted: nobody was served yet, or serving ended as it should
         self._operations = operations
         self._scope = trio.CancelScope()
+        self._draining = False
 
     async def serve(self, *, task_status: trio.TaskStatus["Session"] = trio.TASK_STATUS_IGNORED) -> None:
         """Answers requests until `stop()` is called or somebody unmounts. Reports itself started when the directory is readable.
@@ -119,7 +121,17 @@ class Session:
         """Returns when no read waits any more: answered within `seconds`, else refused with EIO. Reads that come later wait no
         longer than these. To be followed by `stop`. Cancelled, it refuses them all now.
         """
+        self._draining = True
         await self._operations.waiting.end(seconds)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to end: it answers what is under way, and then no more."""
+        return self._draining or self._scope.cancel_called
+
+    def statistics(self) -> FuseStatistics:
+        """A snapshot of what the kernel asked and was told."""
+        return self._operations.requests.snapshot()
 
     def stop(self) -> None:
         """Ends `serve`, whatever waits. To be followed by `close(unmount=True)`."""

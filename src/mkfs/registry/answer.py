@@ -38,6 +38,7 @@ class Answer:
     def __init__(self, url: Url, response: httpx2.Response, received: Callable[[int], None], authorization: str = "") -> None:
         self.url = url
         self.status = response.status_code
+        self.broken = False  # ended before it was complete, or stalled
         self._response = response
         self._received = received
         self._authorization = authorization
@@ -70,6 +71,7 @@ class Answer:
             with trio.fail_after(STALL_SECONDS):
                 piece = await anext(self._body)
         except TRANSPORT_ERRORS as error:
+            self.broken = True
             raise unreachable(error, self.url.origin, seconds=STALL_SECONDS, answered=True) from error
         self._flow.came(len(piece), trio.current_time() - began)
         self._received(len(piece))
@@ -86,6 +88,7 @@ class Answer:
             with trio.fail_after(STALL_SECONDS):
                 count = await stream.receive_into(target, follow)
         except TRANSPORT_ERRORS as error:
+            self.broken = True
             raise unreachable(error, self.url.origin, seconds=STALL_SECONDS, answered=True) from error
         self._flow.came(count, trio.current_time() - began)
         self._received(count)

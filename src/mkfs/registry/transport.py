@@ -25,6 +25,7 @@ from mkfs.registry.failures import TRANSPORT_ERRORS, unreachable
 from mkfs.registry.manners import Manners
 from mkfs.registry.retries import ANSWER_SECONDS, CONNECT_SECONDS
 from mkfs.registry.slots import Slots
+from mkfs.registry.traffic import Traffic, TrafficStatistics
 from mkfs.registry.urls import Origin, Url
 
 USER_AGENT: Final = f"mkfs/{__version__}"
@@ -60,6 +61,7 @@ class ClientStatistics(Struct, frozen=True):
     tags_moved: int  # times that a watched tag came to mean something else
     slot_waits: int  # requests that waited for others to end
     answers: int  # open now, each with a slot
+    traffic: TrafficStatistics  # what became of the requests
 
 
 @final
@@ -73,6 +75,7 @@ class Transport:
         self._budgets: dict[Origin, RetryBudget] = {}
         self._requests = self._received_bytes = self._redirects = self._passed_over = self._tags_moved = 0
         self._retries = self._retries_denied = 0
+        self._traffic = Traffic()
 
     @asynccontextmanager
     async def ask(
@@ -94,12 +97,18 @@ class Transport:
         await self._manners.wait(origin)
         async with self._slots.one(origin):
             self._requests += 1
+            begun = trio.current_time()
             try:
                 with trio.fail_after(answer_seconds) as patience:
                     request = _request(method, url, headers, content, patience=patience, connect_seconds=connect_seconds)
                     response = await self._inner.handle_async_request(request)
             except TRANSPORT_ERRORS as error:
+                self._traffic.unanswered(method, cancelled=False)
                 raise unreachable(error, origin, seconds=answer_seconds, connect_seconds=connect_seconds) from error
+            except BaseException:
+                self._traffic.unanswered(method, cancelled=True)
+                raise
+            self._traffic.answered(method, response.status_code, trio.current_time() - begun)
             shown = headers.get("Authorization", "")
             answer = Answer(url, response, self._received, shown)
             self._manners.heard(answer, origin, lambda text: repeats(text, shown))
@@ -107,6 +116,7 @@ class Transport:
             try:
                 yield answer
             finally:
+                self._traffic.ended(trio.current_time() - begun, broken=answer.broken)
                 await answer.aclose()
 
     def may_retry(self, origin: Origin) -> bool:
@@ -142,6 +152,7 @@ class Transport:
             tags_moved=self._tags_moved,
             slot_waits=self._slots.waits,
             answers=self._slots.taken,
+            traffic=self._traffic.snapshot(),
         )
 
     def _received(self, count: int) -> None:

@@ -34,6 +34,8 @@ class Mounted(Struct, frozen=True, eq=False):
 def accompany(mounted: Mounted, nursery: trio.Nursery) -> None:
     """Starts, in `nursery`, what the settings ask for."""
     settings, means = mounted.settings, mounted.means
+    if means.exporter is not None:
+        means.exporter.show(mounted)
     if settings.fill:
         from mkfs.service.background import fill
 

@@ -1,6 +1,7 @@
-"""Where log lines go. One handler at the root; modules log with plain `logging.getLogger(__name__)`.
+"""Where log lines go, and how they look. One handler at the root; modules log with plain `logging.getLogger(__name__)`.
 
-Lines are `2026-01-31 12:00:00 INFO registry: text`: on stderr of a terminal, in the journal and in a file alike.
+A record passes `log_lines.Clean` (whole text, no secrets), `repetition.Repetition`, and a formatter of `log_lines` or `json_lines`:
+one line comes of it. docs/LOGS.md is for people.
 """
 
 import io
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import IO, Final
 
 from mkfs.errors import MkfsError, UsageError
+from mkfs.service.log_lines import CONSOLE, JOURNALD, Clean, Lines
+from mkfs.service.repetition import Repetition
 
-_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-_TIME: Final = "%Y-%m-%d %H:%M:%S"
+FORMATS: Final = ("auto", "console", "json", "journald")
+LEVELS: Final = ("debug", "info", "warning", "error")
 # These libraries narrate every connection at their information level.
 _QUIETER: Final = ("httpx2", "httpcore2")
 
@@ -25,8 +28,12 @@ def open_log(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, flags, 0o600), "ab")
 
 
-def start(verbosity: int, log_file: str | None) -> None:
-    """Sends log lines to `log_file` (appended to, made with its directory, 0600), or to stderr. Raises `UsageError`."""
+def start(verbosity: int, log_file: str | None, *, form: str = "auto", level: str | None = None, journal_stream: str = "") -> None:
+    """Sends log lines to `log_file` (appended to, made with its directory, 0600), or to stderr. Raises `UsageError`.
+
+    `form` is one of `FORMATS`; `level` one of `LEVELS`, else `verbosity` decides. `journal_stream`: `JOURNAL_STREAM` of the
+    environment, by which `auto` knows the journal.
+    """
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if log_file is not None:
         try:
@@ -35,12 +42,38 @@ def start(verbosity: int, log_file: str | None) -> None:
             )
         except OSError as error:
             raise UsageError(f"log file cannot be written: {error.strerror}", log_file) from error
-    handler.setFormatter(logging.Formatter(_FORMAT, _TIME))
+    if form == "auto":
+        form = "journald" if log_file is None and is_journal(journal_stream, sys.stderr.fileno()) else "console"
+    handler.setFormatter(formatter(form))
+    handler.addFilter(Clean())
+    handler.addFilter(Repetition())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING if verbosity < 0 else logging.DEBUG if verbosity > 0 else logging.INFO)
+    meant = "warning" if verbosity < 0 else "debug" if verbosity > 0 else "info"
+    root.setLevel((level or meant).upper())
     for name in _QUIETER:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def formatter(form: str) -> logging.Formatter:
+    """What writes lines of `form`, which is not `auto`."""
+    if form == "json":
+        from mkfs.service.json_lines import json_formatter
+
+        return json_formatter()
+    return Lines(JOURNALD if form == "journald" else CONSOLE)
+
+
+def is_journal(journal_stream: str, descriptor: int) -> bool:
+    """Whether what is written to `descriptor` goes to the journal: systemd.exec(5), `JOURNAL_STREAM`, is its device and inode.
+
+    Whoever redirects stderr inherits the variable all the same, so it is compared.
+    """
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return False
+    return journal_stream == f"{status.st_dev}:{status.st_ino}"
 
 
 def failure(error: MkfsError, logger: logging.Logger) -> None:

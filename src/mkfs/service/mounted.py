@@ -6,6 +6,7 @@ import logging
 import resource
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Thread
 from typing import Final
 
@@ -15,6 +16,7 @@ from mkfs.errors import MkfsError
 from mkfs.fuse.processes import name_this_process
 from mkfs.service import logs
 from mkfs.service.dumping import dump_when_told
+from mkfs.service.exporting import exporting
 from mkfs.service.failures import is_interrupt, sole
 from mkfs.service.notify import Notifier
 from mkfs.service.opening import names_repository, opening
@@ -52,7 +54,13 @@ def run(settings: MountSettings, announce: Callable[[Outcome], None], show: Call
 
     notifier = Notifier(settings.notify)
     try:
-        logs.start(settings.verbosity, settings.log_file)
+        logs.start(
+            settings.verbosity,
+            settings.log_file,
+            form=settings.log_format,
+            level=settings.log_level,
+            journal_stream=settings.journal_stream,
+        )
         dump_when_told()
         name_this_process()
         _raise_file_limit()
@@ -124,7 +132,8 @@ async def _serve(
 async def _open_and_show(
     settings: MountSettings, announce: Callable[[Outcome], None], show: Callable[[Progress], None], orders: Orders
 ) -> None:
-    async with opening(settings.source) as means:
+    async with opening(settings.source) as opened, exporting(settings.metrics_address) as exporter:
+        means = replace(opened, exporter=exporter)
         if await names_repository(means):
             from mkfs.service.showing_repository import show_repository
 

@@ -102,7 +102,7 @@ class Observer:
             ahead_limit_bytes=engine.budget.limit_bytes,
             errors=engine.errors.latest(),
             cache=cache,
-            client=None if client is None else client.statistics(),
+            client=client.statistics(),
             hosts_aside=repository.hosts_aside if isinstance(repository, Repository) else (),
             tuning=mounted.session.tuning,
         )

@@ -22,6 +22,7 @@ from mkfs.oci.reference import Reference
 from mkfs.registry.client import RegistryClient
 from mkfs.registry.layout import AnyRepository, Layout
 from mkfs.service.asking import asking
+from mkfs.service.exporting import Exporter
 from mkfs.service.memory_limit import memory_limit
 from mkfs.service.settings import SourceSettings
 
@@ -35,7 +36,8 @@ class Means:
     repository: AnyRepository | None
     engine: Engine
     terms: Terms
-    client: RegistryClient | None = None  # for its statistics
+    client: RegistryClient  # of every repository that is asked
+    exporter: Exporter | None = None  # who tells of the mount over HTTP
 
 
 def open_cache(settings: SourceSettings) -> Cache:

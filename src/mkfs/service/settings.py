@@ -8,6 +8,7 @@ from typing import Final, final
 from mkfs.content.prefetch import Prefetch
 from mkfs.proof.trust_settings import TrustSettings
 from mkfs.registry.settings import ClientSettings
+from mkfs.service.listening import Address
 
 STOP_SECONDS: Final = 5.0  # a page in memory or a chunk on its way comes in less; systemd waits 90 s for the end, Kubernetes 30
 MIN_FREE_RATIO: Final = 0.10  # what a disk needs to stay fast, and its other users to go on
@@ -63,6 +64,10 @@ class MountSettings:
     scrub_bytes_per_second: int | None = None  # None: no scrubbing
     verbosity: int = 0  # -1 warnings only, 0 information, 1 and more debugging
     log_file: str | None = None  # None: stderr
+    log_format: str = "auto"  # one of `logs.FORMATS`
+    log_level: str | None = None  # one of `logs.LEVELS`; None: `verbosity` says
+    journal_stream: str = ""  # what the environment says of the journal, by which `auto` knows it
+    metrics_address: Address | None = None  # None: nothing is told over HTTP
     control_socket: str | None = None  # where `status` and `wait` ask (service.control); None: nowhere
     stop_timeout_seconds: float = STOP_SECONDS  # how long reads under way may take when told to stop
     notify: NotifySettings | None = None  # a service manager that wants to be told

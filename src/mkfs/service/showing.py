@@ -95,6 +95,9 @@ async def show(shown: Shown, means: Means, settings: MountSettings, announce: Ca
             accompany(mounted, nursery)
             log.info("mounted %s at %s, pid %d", name, settings.mountpoint, os.getpid())
             notices = (*shown.notices, DEFERRED_NOTICE) if settings.source.deferred else shown.notices
+            if means.exporter is not None:
+                log.info(means.exporter.notice)
+                notices = (*notices, means.exporter.notice)
             orders.notifier.ready(f"serving {name} at {settings.mountpoint}")
             try:
                 announce(Outcome(0, (f"{name} mounted at {settings.mountpoint}", *notices)))

@@ -12,6 +12,7 @@ import click
 from msgspec import Struct
 
 from mkfs.errors import UsageError
+from mkfs.service.listening import parse_address
 from mkfs.units import GIB, KIB, MIB, TIB, parse_duration, parse_size
 
 _PERCENT: Final = re.compile(r"([0-9]{1,2})\s*%", re.ASCII)
@@ -236,4 +237,11 @@ MASK: Final = Kind(
     expected='an octal mask as text, such as "022"',
     write=lambda value: f"{value:03o}",
     is_plain=False,
+)
+ADDRESS: Final = Kind(
+    word="address",
+    type=Parsed("address", parse_address),
+    metavar="[HOST:]PORT",
+    toml=(str, int),
+    expected='a port, or an address such as "127.0.0.1:9095"',
 )

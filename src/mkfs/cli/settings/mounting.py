@@ -3,9 +3,10 @@
 import os
 from typing import Final
 
-from mkfs.cli.settings.kinds import DURATION, FLAG, MASK, choice, file, integer, seconds
+from mkfs.cli.settings.kinds import ADDRESS, DURATION, FLAG, MASK, choice, file, integer, seconds
 from mkfs.cli.settings.setting import DAEMON, OWNERSHIP, READING, SHOWN, Setting
 from mkfs.content.prefetch import Prefetch
+from mkfs.service.logs import FORMATS, LEVELS
 from mkfs.service.settings import STOP_SECONDS
 
 _MOUNT: Final = ("mount",)
@@ -102,6 +103,42 @@ MOUNT_ROWS: Final = (
         example='"10min"',
         help="Give up (12) if DIR is not readable after so long (e.g. 90s, 10min): compressed layers that nothing is known of are "
         "read whole before.",
+    ),
+    Setting(
+        name="metrics_address",
+        flags=("--metrics-address",),
+        variable="MKFS_METRICS_ADDRESS",
+        key="mount.metrics_address",
+        kind=ADDRESS,
+        group=DAEMON,
+        verbs=_MOUNT,
+        default_words="off",
+        example='"9095"',
+        help="Answer /metrics (Prometheus), /healthz and /readyz there. Without HOST this machine alone may ask; port 0: a free "
+        "one, named when mounted.",
+    ),
+    Setting(
+        name="log_format",
+        flags=("--log-format",),
+        variable="MKFS_LOG_FORMAT",
+        key="mount.log_format",
+        kind=choice(FORMATS),
+        group=DAEMON,
+        verbs=_MOUNT,
+        default="auto",
+        help="auto: lines for the journal where stderr leads there, else for a person.",
+    ),
+    Setting(
+        name="log_level",
+        flags=("--log-level",),
+        variable="MKFS_LOG_LEVEL",
+        key="mount.log_level",
+        kind=choice(LEVELS),
+        group=DAEMON,
+        verbs=_MOUNT,
+        default_words="info; -v debug, -q warning",
+        example='"warning"',
+        help="What is logged, and all that is worse.",
     ),
     Setting(
         name="stop_timeout",

@@ -1,0 +1,127 @@
+"""What the kernel asked and what it was told: plain counts, in the trio thread. No clock where a read is answered at once."""
+
+import errno
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, final
+
+from msgspec import Struct
+from pyfuse3 import FUSEError
+
+from mkfs.histogram import Distribution, Histogram
+from mkfs.units import KIB, MIB
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+OK: Final = "ok"
+OTHER: Final = "other"
+# What `operations` answers, in the order of its file.
+OPERATIONS: Final = (
+    "lookup",
+    "getattr",
+    "getxattr",
+    "listxattr",
+    "readlink",
+    "opendir",
+    "readdir",
+    "releasedir",
+    "open",
+    "read",
+    "release",
+    "statfs",
+)
+ERRORS: Final = (
+    "EACCES",
+    "EBADF",
+    "EBUSY",
+    "EINVAL",
+    "EIO",
+    "EISDIR",
+    "ELOOP",
+    "ENODATA",
+    "ENOENT",
+    "ENOSYS",
+    "ENOTDIR",
+    "EROFS",
+    "ESTALE",
+)
+_NAMES: Final = {getattr(errno, name): name for name in ERRORS}
+
+# From a disk that answers in a millisecond to the end of an O_DIRECT read's patience.
+WAIT_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+# From a page to the most that the kernel asks for at once.
+SIZE_BOUNDS: Final = (*(4 * KIB << step for step in range(8)), MIB)
+
+
+@final
+class FuseStatistics(Struct, frozen=True):
+    """A moment's counts of requests that were answered. Results are `OK`, a name of `ERRORS`, or `OTHER`."""
+
+    answers: dict[tuple[str, str], int]  # by operation and result
+    read_wait_seconds: Distribution  # of the reads that could not be answered at once, whatever came of them
+    read_size_bytes: Distribution  # of answers
+
+
+@final
+class Requests:
+    """The counts of one mount."""
+
+    __slots__ = ("_answered", "_refused", "_sizes", "_waits")
+
+    def __init__(self) -> None:
+        self._answered = dict.fromkeys(OPERATIONS, 0)
+        self._refused = {("read", "EIO"): 0}  # what alerts look at is there from the beginning
+        self._waits, self._sizes = Histogram(WAIT_BOUNDS), Histogram(SIZE_BOUNDS)
+
+    def answered(self, operation: str) -> None:
+        """A request got what it asked for."""
+        self._answered[operation] += 1
+
+    def answered_read(self, length: int) -> None:
+        """A read got so many bytes."""
+        self._answered["read"] += 1
+        self._sizes.observe(length)
+
+    def waited(self, seconds: float) -> None:
+        """A read that could not be answered at once is over."""
+        self._waits.observe(seconds)
+
+    def refused(self, operation: str, number: int) -> None:
+        """A request got an error number."""
+        key = (operation, _NAMES.get(number, OTHER))
+        self._refused[key] = self._refused.get(key, 0) + 1
+
+    def snapshot(self) -> FuseStatistics:
+        """The counts now."""
+        answered = {(operation, OK): count for operation, count in self._answered.items()}
+        return FuseStatistics(answered | self._refused, self._waits.snapshot(), self._sizes.snapshot())
+
+
+class Counting(Protocol):
+    """Whoever answers requests and counts them."""
+
+    requests: Requests
+
+
+C = TypeVar("C", bound=Counting)
+
+
+Answer = Callable[Concatenate[C, P], Coroutine[Any, Any, T]]
+
+
+def counted(answer: Answer[C, P, T]) -> Answer[C, P, T]:
+    """Counts the requests that a handler answers, under its name."""
+    operation = answer.__name__
+
+    @wraps(answer)
+    async def answering(self: C, /, *arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            told = await answer(self, *arguments, **named)
+        except FUSEError as error:
+            self.requests.refused(operation, error.errno)
+            raise
+        self.requests.answered(operation)
+        return told
+
+    return answering
