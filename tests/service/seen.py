@@ -13,6 +13,7 @@ from mkfs.content.traffic import TrafficStatistics
 from mkfs.fuse.connection import Tuning
 from mkfs.oci.digest import Digest
 from mkfs.proof.policy import Trust
+from mkfs.registry.traffic import Traffic
 from mkfs.registry.transport import ClientStatistics
 from mkfs.service.rates import Rate
 from mkfs.service.status import Named, Seen, SeenArtifact, SeenCache, SeenLayer, SeenWait
@@ -78,7 +79,7 @@ def seen(*layers: SeenLayer, **changes: Any) -> Seen:
         "cache": SeenCache(
             "/c", 5 * MIB, Disk(100 * GIB, 50 * GIB, 0, 0), Limits(size_limit_bytes=GIB), CacheStatistics(evicted=2)
         ),
-        "client": ClientStatistics(9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 1),
+        "client": ClientStatistics(9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 1, Traffic().snapshot()),
         "hosts_aside": ("mirror.test",),
         "tuning": Tuning(512, 384, 1024),
     }

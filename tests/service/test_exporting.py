@@ -36,7 +36,7 @@ class Cache:
 
 
 def mounted(cache: Cache, *, clean: bool = False, stopping: bool = False, device: str = "0:1") -> SimpleNamespace:
-    session = SimpleNamespace(clean=clean, stopping=stopping, mountpoint="/mnt", device=device)
+    session = SimpleNamespace(clean=clean, stopping=stopping, mountpoint="/mnt", device=device, handed=False)
     return SimpleNamespace(session=session, means=SimpleNamespace(engine=SimpleNamespace(cache=cache)))
 
 
