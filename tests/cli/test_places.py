@@ -1,4 +1,4 @@
-"""Where control sockets are, by user and environment."""
+"""Where control sockets and settings are, by user and environment."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from mkfs.cli import places
+from mkfs.cli.config import find_config
+from mkfs.errors import UsageError
 
 
 @pytest.fixture
@@ -35,3 +37,15 @@ def test_the_environment_says_otherwise(user: int) -> None:
 def test_where_another_users_may_be_needs_no_environment_of_his() -> None:
     assert places.runtime_directories_of(0) == (Path("/run/mkfs"),)
     assert places.runtime_directories_of(4321) == (Path("/tmp/mkfs-4321"),)
+
+
+def test_a_directory_that_may_not_be_looked_into_is_said_and_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    for look in (lambda: find_config(None, (Path("/closed/config.toml"),)), lambda: places.registries_conf({})):
+        with pytest.raises(UsageError, match=r"cannot look for (config\.toml|registries\.conf): Permission denied") as caught:
+            look()
+        assert caught.value.hint
+    assert find_config(Path("/closed/mine.toml"), ()) == Path("/closed/mine.toml")

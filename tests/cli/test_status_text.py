@@ -1,7 +1,9 @@
 """A report in words: a person sees everything, and nobody's name moves the cursor."""
 
 from mkfs.cli.status_text import full, reference_of, summary, table
+from mkfs.oci.digest import Digest
 from mkfs.service.status import report_of
+from mkfs.service.targets import TagState
 from mkfs.service.views import State, View
 from tests.service.seen import layer, seen
 
@@ -44,6 +46,15 @@ def test_the_table_has_a_line_for_each_mount_dead_or_alive() -> None:
     assert titles.split()[:2] == ["DIRECTORY", "STATE"]
     assert alive.split() == ["/mnt/llama", "mounted", "70", "%", "8.0", "MiB", "8.0", "MiB", "1", "registry.test/team/llama:7b"]
     assert dead.split() == ["/mnt/\\x1bdead", "dead", "-", "-", "-", "-", "registry.test/a:1@sha256:0"]
+
+
+def test_a_repository_shows_its_tags_and_goes_by_its_own_name() -> None:
+    tags = (TagState("7b", Digest.of(b"a")), TagState("new\n", None, Digest.of(b"b"), "nobody signed it"))
+    view = View("/mnt/all", "registry.test/team/llama", State.MOUNTED, 77, report=report_of(seen(layer("w"), tags=tags)))
+    text = "\n".join(full(view))
+    assert f"7b → {Digest.of(b'a')}\n" in text
+    assert f"new\\n → nothing; refused: {Digest.of(b'b')}, nobody signed it" in text
+    assert reference_of(view) == "registry.test/team/llama"
 
 
 def test_where_nothing_is_mounted_it_says_so() -> None:

@@ -18,6 +18,11 @@ from tests.service.seen import layer, seen
 PAGE = (ROOT / "docs" / "STATUS.md").read_text()
 
 
+def mentioned(hint: object) -> list[object]:
+    """A type, and all that it is made of."""
+    return [hint, *(each for argument in get_args(hint) for each in mentioned(argument))]
+
+
 def fields(kind: type, known: set[type]) -> set[str]:
     """The names of all fields below `kind`."""
     if kind in known:
@@ -26,7 +31,7 @@ def fields(kind: type, known: set[type]) -> set[str]:
     names = set()
     for name, hint in get_type_hints(kind).items():
         names.add(name)
-        for each in (hint, *get_args(hint)):
+        for each in mentioned(hint):
             if isinstance(each, type) and issubclass(each, msgspec.Struct):
                 names |= fields(each, known)
     return names

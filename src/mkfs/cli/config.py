@@ -19,6 +19,7 @@ from typing import Any, Final, final
 
 from msgspec import Struct
 
+from mkfs.cli import places
 from mkfs.cli.settings.setting import Setting
 from mkfs.cli.settings.table import BY_KEY
 from mkfs.cli.trust import read_key_file
@@ -44,8 +45,10 @@ class Config(Struct, frozen=True):
 
 
 def find_config(explicit: Path | None, searched: tuple[Path, ...]) -> Path | None:
-    """The file that is read: `explicit`, whether it exists or not, or the first of `searched` that does."""
-    return explicit or next((each for each in searched if each.is_file()), None)
+    """The file that is read: `explicit`, whether it exists or not, or the first of `searched` that does. Raises `UsageError` where
+    nobody lets us look.
+    """
+    return explicit or next((each for each in searched if places.is_file(each)), None)
 
 
 def load_config(explicit: Path | None, searched: tuple[Path, ...]) -> Config:

@@ -141,7 +141,7 @@ def _reference(words: Words, options: Sequence[str]) -> str:
 
     named = [value for name, _, value in (option.partition("=") for option in options) if name == "config"]
     config = load_config(Path(named[-1]) if named else None, places.config_files(os.environ))
-    return str(Reference.parse_source(words.spec, config.alias))
+    return str(Reference.parse_source(words.spec, config.alias, or_repository=True))
 
 
 def _is_mounted_already(words: Words, options: Sequence[str]) -> bool:

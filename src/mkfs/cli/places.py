@@ -10,6 +10,8 @@ from typing import Final
 
 from platformdirs import PlatformDirs
 
+from mkfs.errors import UsageError
+
 _DIRECTORIES: Final = PlatformDirs("mkfs", appauthor=False)  # reads XDG_* from the environment when asked
 
 
@@ -94,8 +96,17 @@ def registries_conf(environment: Mapping[str, str]) -> tuple[Path, ...]:
         return (Path(named),)
     own = Path(environment.get("XDG_CONFIG_HOME") or _home() / ".config", "containers")
     places = (Path("/etc/containers"), own)
-    main = [path for place in reversed(places) if (path := place / "registries.conf").is_file()]
+    main = [path for place in reversed(places) if is_file(path := place / "registries.conf")]
     return (*main[:1], *(path for place in places for path in sorted((place / "registries.conf.d").glob("*.conf"))))
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file. Raises `UsageError` where we may not look: what it says might matter."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        hint = "let this user read the directory, or set HOME or XDG_CONFIG_HOME to another"
+        raise UsageError(f"cannot look for {path.name}: {error.strerror}", str(path), hint) from error
 
 
 def _home() -> Path:

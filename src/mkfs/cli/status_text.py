@@ -6,7 +6,7 @@ from typing import Final
 
 from mkfs.cli.text import printable
 from mkfs.fuse.mountinfo import unspelled
-from mkfs.service.report import ArtifactReport, ErrorReport, LayerReport, Report, WaitReport
+from mkfs.service.report import ArtifactReport, ErrorReport, LayerReport, LinkReport, Report, WaitReport
 from mkfs.service.views import View
 from mkfs.units import format_duration, format_size
 
@@ -21,7 +21,7 @@ _WHY: Final = {
 
 def reference_of(view: View) -> str:
     """What is mounted, by the name a person knows it by."""
-    if view.report is not None and view.report.artifacts:
+    if view.report is not None and view.report.artifacts and view.report.tags is None:
         return printable(view.report.artifacts[0].reference)
     try:
         return printable(unspelled(view.source))
@@ -86,6 +86,8 @@ def full(view: View) -> Iterator[str]:
         f"{_seconds(slow.seconds):>12}  {_place(slow.file, slow.start, slow.stop)}, for {_why(slow.waited_for, slow.layer)}"
         for slow in report.cold_start.slowest
     ]
+    if report.tags is not None:
+        yield from _section("tags that were looked at", list(map(_link, report.tags)))
     yield from _section("waited longest", slowest)
     yield from _section("last errors", [_error(error, report.at) for error in report.errors])
 
@@ -142,6 +144,11 @@ def _artifact(artifact: ArtifactReport, at: datetime) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  " + "  ".join(f"{field:<{width}}" for field, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _link(link: LinkReport) -> str:
+    refused = "" if link.refused_digest is None else f"; refused: {link.refused_digest}, {printable(link.reason)}"
+    return f"{printable(link.tag)} → {link.digest or 'nothing'}{refused}"
 
 
 def _tag(artifact: ArtifactReport, at: datetime) -> str:

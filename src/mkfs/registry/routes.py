@@ -86,7 +86,11 @@ class Routes:
     def _directory(self, origin: Origin) -> Path | None:
         names = (*names_of(origin), _DEFAULT)
         candidates = (Path(directory, name) for directory in self._settings.directories for name in names)
-        return next((candidate for candidate in candidates if (candidate / _FILE).is_file()), None)
+        try:
+            return next((candidate for candidate in candidates if (candidate / _FILE).is_file()), None)
+        except OSError as error:  # what it says might matter, so it is not passed over
+            where = ", ".join(self._settings.directories)
+            raise UsageError(f"cannot look for {_FILE} of {origin.authority}: {error.strerror}", where) from error
 
     def _from_containerd(self, entry: "HostEntry", own: Route, directory: Path) -> Route:
         route = own

@@ -92,6 +92,7 @@ class Observer:
             prefetch=source.prefetch.value,
             offline=source.offline,
             artifacts=artifacts,
+            tags=None if mounted.tags is None else tuple(mounted.tags()),
             file_system=file_system.statistics(),
             waits=file_system.waits.statistics(),
             waiting=tuple(self._waiting()),

@@ -66,6 +66,18 @@ class ArtifactReport(Struct, frozen=True, kw_only=True):
 
 
 @final
+class LinkReport(Struct, frozen=True, kw_only=True):
+    """A tag of a repository that is mounted. `digest` is what its link shows, null where it leads nowhere; `refused_digest` what
+    the tag means where the policy refuses that, with the `reason`.
+    """
+
+    tag: str
+    digest: str | None
+    refused_digest: str | None
+    reason: str
+
+
+@final
 class WaitReport(Struct, frozen=True, kw_only=True):
     """A read of `[start, stop)` of a file that waits, for a part of a layer of which `received_bytes` of `size_bytes` have come."""
 
@@ -214,6 +226,7 @@ class Report(Struct, frozen=True, kw_only=True):
     warm: bool  # every byte of every layer is in the cache
     proven: bool  # every layer's bytes had its digest, here: names and bytes rest on nobody's word
     artifacts: tuple[ArtifactReport, ...]
+    tags: tuple[LinkReport, ...] | None  # of a repository, those that somebody looked at; null: one artifact is mounted
     reads: ReadsReport
     waiting: tuple[WaitReport, ...]
     transfer: TransferReport

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from msgspec import Struct
 
@@ -26,6 +26,7 @@ from mkfs.service.report import (
     ErrorReport,
     KernelReport,
     LayerReport,
+    LinkReport,
     ReadsReport,
     RegistryReport,
     Report,
@@ -38,6 +39,9 @@ from mkfs.service.tag_standing import TagStanding
 from mkfs.units import KIB
 from mkfs.vfs.model_fs import FileSystemStatistics
 from mkfs.vfs.waits import Waited, WaitStatistics
+
+if TYPE_CHECKING:  # only a repository has them
+    from mkfs.service.targets import TagState
 
 
 @final
@@ -110,6 +114,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     prefetch: str
     offline: bool
     artifacts: tuple[SeenArtifact, ...]
+    tags: "tuple[TagState, ...] | None"
     file_system: FileSystemStatistics
     waits: WaitStatistics
     waiting: tuple[SeenWait, ...]
@@ -143,6 +148,7 @@ def report_of(seen: Seen) -> Report:
         warm=all(layer.complete for layer in layers),
         proven=all(is_proven(layer) for layer in layers),
         artifacts=artifacts,
+        tags=None if seen.tags is None else tuple(map(_link, seen.tags)),
         reads=_reads(seen),
         waiting=tuple(map(_wait, seen.waiting)),
         transfer=_transfer(seen, layers),
@@ -174,6 +180,11 @@ def _artifact(seen: SeenArtifact) -> ArtifactReport:
         tag=None if seen.tag is None else _tag(seen.tag),
         layers=tuple(map(_layer, seen.layers)),
     )
+
+
+def _link(state: "TagState") -> LinkReport:
+    shown, refused = (None if each is None else str(each) for each in (state.shown, state.refused))
+    return LinkReport(tag=state.tag, digest=shown, refused_digest=refused, reason=state.reason)
 
 
 def _tag(tag: TagStanding) -> TagReport:
