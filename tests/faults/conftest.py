@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mkfs.testing.registry import MemoryRegistry
+from mkfs.testing.serving import RegistryServer
+from tests.faults.inputs import Stand
+from tests.support.mounting import Shell
 from tests.system.conftest import registry, server, shell
 
 __all__ = ["registry", "server", "shell"]  # fixtures are found by their names here
@@ -28,6 +32,12 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
             return place
 
         yield mount
+
+
+@pytest.fixture
+def stand(registry: MemoryRegistry, server: RegistryServer, shell: Shell) -> Stand:  # noqa: F811  # those above
+    """A registry, and somebody who mounts what is pushed to it."""
+    return Stand(registry, server, shell)
 
 
 def drop_cached(place: Path) -> None:
