@@ -117,7 +117,8 @@ def run(
     judge_words(stdout + stderr, f"what {arguments[0]} said")
     if usage > memory_cap_bytes:
         raise TooMuchMemory(f"{arguments[0]} used {usage / MIB:.0f} MiB (at most {memory_cap_bytes / MIB:.0f})")
-    if process.returncode and not (stderr.startswith("Error: ") and stderr.count("\n") <= ERROR_LINES):
+    _, error, words = f"\n{stderr}".rpartition("\nError: ")  # before it may stand how far things got, of what took long
+    if process.returncode and not (error and words.count("\n") <= ERROR_LINES):
         raise UnclearError(f"exit code {process.returncode}: {stderr!r}")
     return Ran(process.returncode, stdout, stderr)
 
