@@ -19,6 +19,7 @@ from mkfs.testing.bodies import MemoryBody
 from mkfs.testing.contents import StoredManifest
 from mkfs.testing.producers.images import index
 from mkfs.units import MIB
+from tests.archive.tarballs import END, member
 from tests.faults.inputs import (
     FILEPATH,
     FINE,
@@ -30,6 +31,7 @@ from tests.faults.inputs import (
     Stand,
     modelkit,
     modelpack,
+    packed,
     raw,
 )
 
@@ -112,6 +114,7 @@ REFUSED: dict[str, tuple[Artifact, str]] = {
     "size is negative": (edited(layer(size=-1)), r"layers\[1\]\.size is -1"),
     "size of 2 to the 63rd": (edited(layer(size=2**63)), r"layers\[1\]\.size"),
     "size is a float": (edited(layer(size=float(len(WEIGHTS)))), r"layers\[1\]\.size"),
+    "size is nothing, and the digest of something": (edited(layer(size=0)), r"layers\[1\]\.size is 0"),
     "size is text": (edited(layer(size=str(len(WEIGHTS)))), r"layers\[1\]\.size"),
     "size is true": (edited(layer(size=True)), r"layers\[1\]\.size"),
     "size of a million digits": (written(b'"size":%d' % len(WEIGHTS), b'"size":' + b"9" * 1_000_000), "more than 40 digits"),
@@ -198,14 +201,26 @@ def test_tagged_manifest_that_is_not_what_the_registry_says_is_refused(stand: St
     stand.is_refused(reference, "does not match its digest", exit_code=INTEGRITY)
 
 
-@pytest.mark.parametrize("size_change", [-1, 0, 1], ids=["shorter", "as long", "longer"])
-@pytest.mark.parametrize("which", ["config", "small layer"])
-def test_document_that_is_another_one_is_refused(stand: Stand, which: str, size_change: int) -> None:
+OTHERS: dict[str, Callable[[bytes], bytes]] = {
+    "shorter": lambda right: right[:-1],
+    "as long": lambda right: right[::-1],
+    "longer": lambda right: right + b" ",
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_config_that_is_another_one_is_refused(stand: Stand, other: Callable[[bytes], bytes]) -> None:
     reference = stand.push(MADE)
-    right = MODELPACK.data if which == "config" else FINE
-    wrong = (b"{" + right[1:] + b" ")[: len(right) + size_change].replace(b"x", b"y").replace(b"i", b"I")
-    stand.registry.repositories[REPOSITORY].blobs[Digest.of(right)] = MemoryBody(wrong)
-    stand.is_refused(reference, "match|size|bytes|length", exit_code=INTEGRITY)
+    stand.registry.repositories[REPOSITORY].blobs[MODELPACK.digest] = MemoryBody(other(MODELPACK.data))
+    told = stand.is_refused(reference, "does not match its digest|has a wrong length", exit_code=INTEGRITY)
+    assert "the registry's copy is damaged" in told.said
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_small_layer_that_is_another_one_is_an_error_of_its_file_alone(stand: Stand, other: Callable[[bytes], bytes]) -> None:
+    reference = stand.push(MADE)
+    stand.registry.repositories[REPOSITORY].blobs[Digest.of(FINE)] = MemoryBody(other(FINE))
+    stand.is_shown(reference, FILES, errors={"fine": "EIO"})
 
 
 def test_large_layer_that_is_another_one_is_an_error_of_its_file_alone(stand: Stand) -> None:
@@ -220,13 +235,20 @@ def test_large_layer_that_is_another_one_is_an_error_of_its_file_alone(stand: St
 def test_wrong_size_of_a_large_layer_is_an_error_of_its_file_alone(stand: Stand, more_bytes: int) -> None:
     """How large the file is, the manifest alone says; that nobody has such bytes shows when they are read."""
     reference = stand.push(edited(layer(size=len(WEIGHTS) + more_bytes)))
-    stand.is_shown(reference, FILES, errors={"w": "EIO"})
+    seen = stand.is_shown(reference, FILES, errors={"w": "EIO"})
+    assert "has not the size that its manifest says" in seen.log
 
 
-@pytest.mark.parametrize("size", [0, len(FINE) - 1, len(FINE) + 1])
-def test_wrong_size_of_a_small_layer_is_refused(stand: Stand, size: int) -> None:
-    reference = stand.push(edited(layer(FINE_AT, size=size)))
-    stand.is_refused(reference, str(Digest.of(FINE)), exit_code=INTEGRITY)
+@pytest.mark.parametrize("size", [len(FINE) - 1, len(FINE) + 1], ids=["a byte less", "a byte more"])
+def test_wrong_size_of_a_small_layer_is_an_error_of_its_file_alone(stand: Stand, size: int) -> None:
+    stand.is_shown(stand.push(edited(layer(FINE_AT, size=size))), FILES, errors={"fine": "EIO"})
+
+
+def test_wrong_size_of_an_archive_is_refused(stand: Stand) -> None:
+    """Its headers are asked for where they must be, and the registry says that it holds another number of bytes."""
+    archive = packed(member(b"a", WEIGHTS) + END)
+    reference = stand.push(edited(layer(size=len(archive.data) + 512), modelpack(archive)))
+    stand.is_refused(reference, f"expected bytes .*/{len(archive.data) + 512}|wrong length", exit_code=INTEGRITY)
 
 
 # --- indexes

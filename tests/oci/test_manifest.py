@@ -1,6 +1,7 @@
 """Manifests: what real producers write is read in full, and a document with two meanings has none."""
 
 import base64
+import hashlib
 import json
 
 import pytest
@@ -206,6 +207,14 @@ def test_other_versions_are_refused(version: object) -> None:
 def test_a_size_is_a_whole_number_that_fits(size: object) -> None:
     with pytest.raises(BadDocument, match=r"layers\[1\].size is"):
         decode_manifest(manifest(layers=[descriptor(), descriptor(size=size)]))
+
+
+def test_a_layer_of_no_bytes_has_their_digest() -> None:
+    """Nobody would notice otherwise: of an empty file no byte is ever asked for."""
+    for digest in (Digest.of(b""), Digest("sha512", hashlib.sha512().hexdigest())):
+        decode_manifest(manifest(layers=[descriptor(digest=str(digest), size=0)]))
+    with pytest.raises(BadDocument, match=r"layers\[1\]\.size is 0"):
+        decode_manifest(manifest(layers=[descriptor(), descriptor(size=0)]))
 
 
 def test_the_largest_size_fits() -> None:

@@ -7,7 +7,8 @@ import pytest
 from mkfs.errors import Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.ranges import ByteRange
-from mkfs.registry.replies import delivered
+from mkfs.registry.ranges import OtherSize
+from mkfs.registry.replies import delivered, refusal
 
 WANTED = ByteRange(10, 20)
 
@@ -43,3 +44,21 @@ def test_one_exact_range_is_believed(blob: Descriptor) -> None:
 def test_an_answer_with_two_meanings_is_no_answer(blob: Descriptor, headers: list[tuple[str, str]], words: str) -> None:
     with pytest.raises(Unreachable, match=words):
         delivered(Answered(206, headers), blob, WANTED, "registry.test")
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_another_size_of_the_whole_blob_is_told_from_a_broken_answer(blob: Descriptor, more: int) -> None:
+    """Only what says how large all of the blob is: a range of another place, or a body cut short, is a matter of one answer."""
+    size_bytes = blob.size_bytes + more
+    total = [("Content-Range", f"bytes 10-19/{size_bytes}"), ("Content-Length", "10")]
+    for status, headers in ((206, total), (200, [("Content-Length", str(size_bytes))])):
+        with pytest.raises(OtherSize):
+            delivered(Answered(status, headers), blob, WANTED, "registry.test")
+    beyond = Answered(416, [("Content-Range", f"bytes */{size_bytes}")])
+    assert isinstance(refusal(beyond, "", "it", "registry.test"), OtherSize)
+    another_place = [("Content-Range", f"bytes 11-20/{blob.size_bytes}"), ("Content-Length", "10")]
+    cut = [("Content-Range", f"bytes 10-19/{blob.size_bytes}"), ("Content-Length", "9")]
+    for headers in (another_place, cut):
+        with pytest.raises(Unreachable) as caught:
+            delivered(Answered(206, headers), blob, WANTED, "registry.test")
+        assert not isinstance(caught.value, OtherSize)

@@ -14,6 +14,8 @@ from mkfs.units import KIB
 
 # Readers see EIO as SIGBUS (mmap), so a broken link is retried as long as a person would wait for it to come back.
 GIVE_UP_SECONDS: Final = 60.0
+# A host that says so often, and nothing else, that a blob has another size than its manifest says has said it for good.
+OTHER_SIZE_TRIES: Final = 3
 LEAST_BYTES: Final = 32 * KIB  # in as many seconds; `registry.flow` ends an answer that gives less in half of them
 FIRST_DELAY_SECONDS: Final = 0.1
 LONGEST_DELAY_SECONDS: Final = 5.0
@@ -36,6 +38,10 @@ class Patience:
         self._came_bytes += count
         if self._came_bytes >= LEAST_BYTES:
             self._last_progress, self._came_bytes = now, 0
+
+    def is_settled(self) -> bool:
+        """Whether what every try brought, as this one did, may count as the answer."""
+        return self._tries >= OTHER_SIZE_TRIES - 1
 
     def next_delay(self, now: float) -> float | None:
         """How long to wait before the next try; None when there was no progress for too long."""

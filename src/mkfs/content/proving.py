@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 # How often a log line says who waits for what while a layer is being proven.
 NARRATION_SECONDS: Final = 10.0
+_DAMAGED_HINT: Final = "the registry's copy is damaged: push the artifact again; reads are tried again after a minute"
 
 
 @final
@@ -220,13 +221,16 @@ class Prover:
             return None
 
     def _evidence(self, first: WholeFetch, second: WholeFetch) -> Mismatch:
+        if second.misfit is not None:
+            what = f"layer {self._blob.digest} has not the size that its manifest says: {second.misfit.what}"
+            return Mismatch(what, f"{self._label}, from {second.misfit.where}", _DAMAGED_HINT)
         hosts = ", ".join(sorted(first.hosts | second.hosts)) or "the registry"
         differ = first.differing(second)
         ranges = f"two fetches differ within bytes {differ}" if differ else "two fetches brought the same wrong bytes"
         return Mismatch(
             f"layer {self._blob.digest} does not match its digest: {ranges}",
             f"{self._label}, from {hosts}",
-            "the registry's copy is damaged: push the artifact again; reads are tried again after a minute",
+            _DAMAGED_HINT,
         )
 
     async def _narrate(self, narration: trio.CancelScope, fetch: WholeFetch, started: float) -> None:

@@ -7,10 +7,10 @@ from typing import Final, final
 import trio
 
 from mkfs.content.patience import GIVE_UP_SECONDS, Patience
-from mkfs.errors import Unreachable
+from mkfs.errors import Mismatch, Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.ranges import ByteRange
-from mkfs.registry.ranges import RangeReader
+from mkfs.registry.ranges import OtherSize, RangeReader
 from mkfs.units import MIB
 
 # While somebody waits at a prompt for `mount`, a dead registry is given up sooner.
@@ -38,7 +38,7 @@ async def receive(
 
     `progress` is told bytes and host of each piece; `follow` hears in a thread, where one receives, how much of `into` is there
     (see `BlobStream.receive_into`). Raises `RangesIgnored`, `Unreachable` after `give_up_seconds` without a byte, `NotFound`,
-    `NotAuthorised`. Cancelling leaves `into` partly written.
+    `NotAuthorised`; `Mismatch` where the blob has another size than `blob` says, each time. Cancelling leaves `into` partly written.
     """
     patience = Patience(trio.current_time(), give_up_seconds)
     done = 0
@@ -66,7 +66,9 @@ def _told(follow: Callable[[int], None], before: int, count: int) -> None:
 
 
 async def pause(patience: Patience, error: Unreachable) -> None:
-    """Waits before the next try; raises `error` when there is none."""
+    """Waits before the next try; raises `error` when there is none, as a `Mismatch` where it is a verdict on the blob's size."""
+    if isinstance(error, OtherSize) and patience.is_settled():
+        raise Mismatch(error.what, error.where) from error
     delay = patience.next_delay(trio.current_time())
     if delay is None:
         raise error

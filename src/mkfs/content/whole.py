@@ -37,7 +37,7 @@ from mkfs.content.buffers import RANGE_BYTES
 from mkfs.content.engine import Engine
 from mkfs.content.patience import Patience
 from mkfs.content.receive import RangesIgnored, pause
-from mkfs.errors import BadArchive, CacheUnusable, MkfsError, Unreachable
+from mkfs.errors import BadArchive, CacheUnusable, Mismatch, MkfsError, Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Verifier
 from mkfs.proof.chunk_index import DIGEST_BYTES, ChunkIndex, digests_of
@@ -128,7 +128,7 @@ class InOrder(Protocol):
 @final
 class WholeFetch:
     """One try to fetch and prove a layer. `run` once; afterwards `digests` and `hosts` tell what came, right or wrong
-    (evidence), and `unstaged` why its bytes are not in `staging`, if they are not.
+    (evidence), `misfit` where a host has another number of them, and `unstaged` why its bytes are not in `staging`, if they are not.
     """
 
     def __init__(
@@ -150,6 +150,7 @@ class WholeFetch:
         self._engine, self._reader, self._blob, self._grid, self._staging = engine, reader, blob, grid, staging
         self._tar, self._fresh, self._urgency, self._taker = tar, fresh, urgency, taker
         self.unstaged: CacheUnusable | None = None
+        self.misfit: Mismatch | None = None
         self.inherited_bytes = 0  # of `received_bytes`, what was read back
         self.digests = bytearray(grid.count * DIGEST_BYTES)
         self.received_bytes = 0
@@ -304,6 +305,9 @@ class WholeFetch:
                             patience.progressed(count, trio.current_time())  # after: a wait for our own disk is not the network's
                 except Unreachable as error:
                     await pause(patience, error)
+        except Mismatch as error:
+            self.misfit = error
+            raise
         finally:
             if lap.buffer is not None:
                 self._give_back(lap.buffer)

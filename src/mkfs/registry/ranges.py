@@ -7,8 +7,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, final
 
+from mkfs.errors import Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.ranges import ByteRange
+
+
+@final
+class OtherSize(Unreachable):
+    """A host says that all of the blob has another size than its descriptor: a body that was cut on its way to a cache, or a manifest
+    that is wrong. Asked again it says something else, or never will.
+    """
 
 
 class BlobStream(Protocol):
@@ -46,7 +54,7 @@ class RangeReader(Protocol):
         no-cache`).
 
         One try: whoever proves the bytes decides about the next. Raises `NotFound`, `NotAuthorised` (credentials were tried anew),
-        `Unreachable` (also for an answer that is not exactly the range or the whole blob).
+        `Unreachable` (also for an answer that is not exactly the range or the whole blob; `OtherSize` where that is why).
         """
 
 

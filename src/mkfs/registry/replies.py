@@ -17,6 +17,7 @@ from mkfs.oci.content_range import parse_content_range
 from mkfs.oci.descriptor import Descriptor
 from mkfs.ranges import ByteRange
 from mkfs.registry.hopeless import Hopeless
+from mkfs.registry.ranges import OtherSize
 
 # So long somebody waits for a host that said when it will be back; one that wants more is given up at once.
 LONGEST_WAIT_SECONDS: Final = 25.0
@@ -36,7 +37,10 @@ class Head(Protocol):
 
 
 def delivered(head: Head, blob: Descriptor, wanted: ByteRange, host: str) -> ByteRange:
-    """The bytes of `blob` that the body of a 200 or 206 holds. Raises `Unreachable` unless that is `wanted` or the whole blob."""
+    """The bytes of `blob` that the body of a 200 or 206 holds.
+
+    Raises `Unreachable` unless that is `wanted` or the whole blob; `OtherSize` where the blob is said to have another size.
+    """
     whole = ByteRange(0, blob.size_bytes)
     promised = _partial(head, blob, wanted, host) if head.status == HTTPStatus.PARTIAL_CONTENT else whole
     encodings = [value for value in head.header_values("Content-Encoding") if value.strip().lower() not in ("", "identity")]
@@ -48,7 +52,8 @@ def delivered(head: Head, blob: Descriptor, wanted: ByteRange, host: str) -> Byt
     if head.status == HTTPStatus.OK and is_web_page(head):
         raise no_web_page("blob", host)
     if length is not None:
-        raise Unreachable(f"the body has a wrong length (got {length} bytes, expected {promised.length})", host)
+        error = OtherSize if head.status == HTTPStatus.OK else Unreachable
+        raise error(f"the body has a wrong length (got {length} bytes, expected {promised.length})", host)
     return promised
 
 
@@ -68,7 +73,7 @@ def refusal(head: Head, said: str, what: str, host: str) -> MkfsError:
     if status is HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         holds = "".join(value.rpartition("/")[2] for value in head.header_values("Content-Range"))
         other = f", it holds {_show(holds)} bytes there" if holds.isdecimal() else ""
-        return Unreachable(f"the registry has no such range of {what}{other}{about}", host)
+        return (OtherSize if other else Unreachable)(f"the registry has no such range of {what}{other}{about}", host)
     later = _retry_after(head)
     waits = retry_after_seconds(head, time.time()) or 0.0  # seen to by `manners`
     unreachable = Hopeless if waits > LONGEST_WAIT_SECONDS else Unreachable
@@ -86,7 +91,9 @@ def _partial(head: Head, blob: Descriptor, wanted: ByteRange, host: str) -> Byte
     said = parse_content_range(values[0])
     if said is None or said.range != wanted or said.total not in (None, blob.size_bytes):
         expected = f"bytes {wanted.start}-{wanted.stop - 1}/{blob.size_bytes}"
-        raise Unreachable(f"not the range that was asked for (got {_show(values[0])}, expected {expected})", host)
+        has_other_size = said is not None and said.range == wanted and said.total is not None
+        error = OtherSize if has_other_size else Unreachable
+        raise error(f"not the range that was asked for (got {_show(values[0])}, expected {expected})", host)
     return wanted
 
 

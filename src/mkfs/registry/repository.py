@@ -22,6 +22,7 @@ from mkfs.registry.endpoints import Endpoint, Endpoints
 from mkfs.registry.exchange import Exchange
 from mkfs.registry.manifests import DAMAGED_HINT, ResolvedManifest, read_manifest
 from mkfs.registry.pushes import Pushes
+from mkfs.registry.ranges import OtherSize
 from mkfs.registry.referrers import Referrers
 from mkfs.registry.tags import read_digest, read_tags
 from mkfs.registry.watching import watch_tag
@@ -167,7 +168,10 @@ class Repository:
 async def _whole(endpoint: Endpoint, blob: Descriptor, *, fresh: bool) -> bytes:
     # `BytesIO` hands out the bytes it holds; joining pieces would need room for them twice.
     received = io.BytesIO()
-    async with endpoint.blobs.open_range(blob, ByteRange(0, blob.size_bytes), fresh=fresh) as body:
-        async for piece in body:
-            received.write(piece)
+    try:
+        async with endpoint.blobs.open_range(blob, ByteRange(0, blob.size_bytes), fresh=fresh) as body:
+            async for piece in body:
+                received.write(piece)
+    except OtherSize as error:
+        raise Mismatch(error.what, error.where) from error
     return received.getvalue()

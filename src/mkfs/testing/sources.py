@@ -17,7 +17,7 @@ from mkfs.errors import MkfsError, NotAuthorised, NotFound, Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.ranges import ByteRange
-from mkfs.registry.ranges import Rest
+from mkfs.registry.ranges import OtherSize, Rest
 from mkfs.testing.answers import Answer, Break, Cut, Hold, Pause, Request
 from mkfs.testing.bodies import BlobBody, as_body
 from mkfs.testing.faults import Faults
@@ -110,6 +110,9 @@ class MemoryReader:
         if not answer.delivers_content:
             error = _ERRORS.get(answer.status, Unreachable)
             raise error(f"the registry answered {answer.status} for {blob.digest}", self.host)
+        whole_bytes = self.blobs[blob.digest].size_bytes if blob.digest in self.blobs else blob.size_bytes
+        if whole_bytes != blob.size_bytes:
+            raise OtherSize(f"not a blob of {blob.size_bytes} bytes (it has {whole_bytes})", self.host)
         if answer.status == HTTPStatus.OK:
             promised = ByteRange(0, blob.size_bytes)
         elif answer.headers.get("Content-Range") == _content_range(wanted, blob.size_bytes):
