@@ -35,7 +35,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 @pytest.fixture
-def stand(registry: MemoryRegistry, server: RegistryServer, shell: Shell) -> Stand:  # noqa: F811  # those above
+def stand(registry: MemoryRegistry, server: RegistryServer, shell: Shell) -> Stand:  # those above
     """A registry, and somebody who mounts what is pushed to it."""
     return Stand(registry, server, shell)
 

@@ -17,7 +17,15 @@ GROUPS: Final[Mapping[str, Group]] = {
     "T": Group("tars that are damaged, exotic or hostile"),
     "Z": Group("compressed layers: damaged, bombs, other than they say"),
     "J": Group("manifests, indexes and configs"),
-    "I": Group("chunk indexes and signatures"),
+    "I": Group(
+        "chunk indexes and signatures",
+        {
+            "chaining values swapped, or with a wrong last one": "version 1 of the document has a field for them and refuses any",
+            "OpenSSF model signing with odd shards": "not read here: it is not bound to a manifest (docs/CHUNK_INDEX.md)",
+            "OpenSSF model signing without a file of no bytes": "not read here, as above",
+            "an artifact that was signed, under the tag of a newer one": "what a tag means is the registry's word (as above)",
+        },
+    ),
     "H": Group("what a server answers, and how it lets in"),
     "K": Group("the cache's disk and what is on it"),
     "C": Group("killed at a system call"),

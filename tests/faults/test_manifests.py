@@ -1,7 +1,7 @@
 """Group J: manifests, indexes and configs that are damaged, hostile or merely odd, mounted by the command.
 
-What the decoders make of each is tested in tests/oci and tests/formats. Here: the exit code, that nothing is mounted, and of what is
-legal that every byte is the right one, whatever the documents say of it.
+What the decoders make of each is tested in tests/oci and tests/formats. Here: the exit code, that nothing is mounted, and of what
+is legal that every byte is the right one, whatever the documents say of it.
 """
 
 import hashlib
@@ -80,7 +80,10 @@ HEX = Digest.of(WEIGHTS).hex
 # name: the artifact, what a person is told
 REFUSED: dict[str, tuple[Artifact, str]] = {
     "more than 4 MiB": (Artifact(MADE.manifest.ljust(MANIFEST_LIMIT_BYTES + 1), MADE.blobs), "too large|more than"),
-    "depth of 100,000": (written(b'"schemaVersion":2', b'"schemaVersion":2,"x":' + b"[" * 100_000 + b"]" * 100_000), "nested deeper"),
+    "depth of 100,000": (
+        written(b'"schemaVersion":2', b'"schemaVersion":2,"x":' + b"[" * 100_000 + b"]" * 100_000),
+        "nested deeper",
+    ),
     "brackets that never close": (Artifact(b"[" * 100_000, {}), "nested deeper"),
     "not JSON": (Artifact(MADE.manifest[:-1], MADE.blobs), "not valid JSON"),
     "not UTF-8": (written(b'"schemaVersion":2', b'"schemaVersion":2,"x":"\xff"'), "not UTF-8"),

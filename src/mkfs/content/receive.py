@@ -38,7 +38,7 @@ async def receive(
 
     `progress` is told bytes and host of each piece; `follow` hears in a thread, where one receives, how much of `into` is there
     (see `BlobStream.receive_into`). Raises `RangesIgnored`, `Unreachable` after `give_up_seconds` without a byte, `NotFound`,
-    `NotAuthorised`; `Mismatch` where the blob has another size than `blob` says, each time. Cancelling leaves `into` partly written.
+    `NotAuthorised`; `Mismatch` where each answer says that the blob has another size. Cancelling leaves `into` partly written.
     """
     patience = Patience(trio.current_time(), give_up_seconds)
     done = 0

@@ -128,7 +128,7 @@ class InOrder(Protocol):
 @final
 class WholeFetch:
     """One try to fetch and prove a layer. `run` once; afterwards `digests` and `hosts` tell what came, right or wrong
-    (evidence), `misfit` where a host has another number of them, and `unstaged` why its bytes are not in `staging`, if they are not.
+    (evidence), `misfit` that a host has another number of bytes, and `unstaged` why they are not in `staging`, if they are not.
     """
 
     def __init__(

@@ -85,7 +85,7 @@ def decode_manifest(data: bytes, content_type: str = "") -> Manifest | Index:
 
 
 def _with_right_empty_ones(layers: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
-    """The layers, if those of no bytes have the digest of no bytes: of a file that is empty nobody ever asks for a byte to prove."""
+    """The layers, if those of no bytes have the digest of no bytes: nobody ever asks for a byte of an empty file to prove it."""
     for number, layer in enumerate(layers):
         try:
             if not layer.size_bytes:

@@ -14,8 +14,9 @@ from mkfs.ranges import ByteRange
 
 @final
 class OtherSize(Unreachable):
-    """A host says that all of the blob has another size than its descriptor: a body that was cut on its way to a cache, or a manifest
-    that is wrong. Asked again it says something else, or never will.
+    """A host says that all of the blob has another size than its descriptor has: a copy that was cut, or a manifest that is wrong.
+
+    What another try may mend. Said each time, it is a verdict (`content.receive`).
     """
 
 
