@@ -134,6 +134,7 @@ DOCUMENTS: dict[str, tuple[bytes, str]] = {
     ),
     "layer twice": (changed(DOCUMENT, lambda content: content["layers"].append(content["layers"][-1])), "a layer twice"),
     "cut": (DOCUMENT[:-1], "does not decode"),
+    "another encoding of the same": (DOCUMENT.replace(b"\xa7version\x01", b"\xa7version\xcc\x01"), "not in its one encoding"),
     "more behind it": (DOCUMENT + b"\0", "does not decode"),
     "nothing": (b"", "does not decode"),
     "an array of 4,294,967,295": (b"\xdd\xff\xff\xff\xff", "does not decode"),
@@ -323,6 +324,13 @@ def test_document_that_was_swapped_is_fetched_and_not_believed(stand: Stand) -> 
     blobs[Digest.of(DOCUMENT)] = MemoryBody(LIES["digest of the first chunk"].encode())
     seen = stand.is_shown(reference, FILES, *signed_options(stand.shell))
     assert "the signed chunk index was not there" in seen.log
+
+
+def test_layer_that_was_cut_is_an_error_of_its_file_alone_under_a_right_one(stand: Stand) -> None:
+    reference = trusting(stand)
+    push_signed(stand, RIGHT)
+    stand.registry.repositories[REPOSITORY].blobs[Digest.of(WEIGHTS)] = MemoryBody(WEIGHTS[:-1])
+    stand.is_shown(reference, FILES, *signed_options(stand.shell), errors={"w": "EIO"})
 
 
 def test_flood_of_bad_ones_takes_nothing_away(stand: Stand) -> None:

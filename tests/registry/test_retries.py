@@ -6,6 +6,7 @@ from trio.testing import MockClock
 
 from mkfs.errors import NotFound, Unreachable
 from mkfs.registry.hopeless import Hopeless
+from mkfs.registry.ranges import OtherSize
 from mkfs.registry.retries import CONNECT_SECONDS, DEADLINE_SECONDS, TRIES, pauses, persist
 
 
@@ -56,7 +57,7 @@ async def test_what_may_not_be_tried_again_fails_at_once(autojump_clock: MockClo
     assert (work.tries, work.retries) == (2, 2)
 
 
-@pytest.mark.parametrize("error", [Hopeless("connection refused"), NotFound("no such tag")])
+@pytest.mark.parametrize("error", [Hopeless("connection refused"), OtherSize("one byte less"), NotFound("no such tag")])
 async def test_what_a_moment_does_not_mend_fails_at_once(error: Exception, autojump_clock: MockClock) -> None:
     work = Work(error)
     start = trio.current_time()

@@ -12,6 +12,7 @@ import trio
 
 from mkfs.errors import Unreachable
 from mkfs.registry.hopeless import Hopeless
+from mkfs.registry.ranges import OtherSize
 from mkfs.units import KIB
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ def pauses(draw: Callable[[], float] = random.random) -> Iterator[float]:
 
 
 async def persist(work: Callable[[], Awaitable[T]], may_retry: Callable[[], bool]) -> T:
-    """The result of `work`, tried again while it raises `Unreachable` that is not `Hopeless`.
+    """The result of `work`, tried again while it raises `Unreachable` that is neither `Hopeless` nor `OtherSize`.
 
     No try begins that could not even fail to connect within `DEADLINE_SECONDS` of the beginning, and none that `may_retry`, asked
     before each further one, does not allow. Raises what the last try raised.
@@ -49,7 +50,7 @@ async def persist(work: Callable[[], Awaitable[T]], may_retry: Callable[[], bool
     for pause in pauses():
         try:
             return await work()
-        except Hopeless:
+        except (Hopeless, OtherSize):
             raise
         except Unreachable as error:
             if trio.current_time() + pause + CONNECT_SECONDS > end or not may_retry():
