@@ -80,3 +80,20 @@ def test_every_waiter_can_have_a_copy_of_an_error(error: MkfsError, remake) -> N
 
 def test_a_file_system_error_carries_its_own_errno() -> None:
     assert FileSystemError(errno.ENOTDIR, "not a directory").errno == errno.ENOTDIR
+
+
+def test_what_strangers_are_called_breaks_no_line_and_speaks_to_no_terminal() -> None:
+    error = NotFound("no such tag: 'a\nb\x1b[2J\u2028'", "of \udcff", "see\tthere")
+    assert error.lines() == ["no such tag: 'a\\nb\\x1b[2J\\u2028'", "of \\xff", "see\\tthere"]
+    assert str(error).isprintable()
+    assert copy.copy(error).lines() == error.lines()
+    assert str(FileSystemError(errno.ENOENT, "no such name: 'a\nb'")) == "no such name: 'a\\nb'"
+    assert NotFound("Schlüssel – 鍵").what == "Schlüssel – 鍵"
+
+
+def test_no_line_of_a_message_is_endless() -> None:
+    for text in ("x" * 10**6, "\n" * 10**6):
+        line = NotFound(text).what
+        assert len(line) == errors.LINE_LIMIT
+        assert line.endswith("…")
+    assert NotFound("x" * errors.LINE_LIMIT).what == "x" * errors.LINE_LIMIT

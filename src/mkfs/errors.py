@@ -22,12 +22,15 @@
 
 Rules of this file: a class says whose fault it is and what to do; errors of libraries are mapped at the lowest seam (the call
 that raised them); `errno` is read only in `fuse/`, `exit_code` only in `cli/` and `service/`. A message is three lines at most:
-what (got X, expected Y), where it came from, what to do. `args` rebuild the error (`copy.copy` calls the class with them). No
-secret may enter a text.
+what (got X, expected Y), where it came from, what to do. Many hold names that strangers gave: whatever of a message cannot be
+printed is escaped here, and no line is endless, so that none breaks a line of a log or speaks to a terminal. `args` rebuild the
+error (`copy.copy` calls the class with them). No secret may enter a text.
 """
 
 import errno as _errno
-from typing import ClassVar
+from typing import ClassVar, Final
+
+LINE_LIMIT: Final = 5000  # characters of a line of a message: a path may have 4096
 
 
 class MkfsError(Exception):
@@ -38,6 +41,7 @@ class MkfsError(Exception):
     default_hint: ClassVar[str] = ""
 
     def __init__(self, what: str, where: str = "", hint: str = "") -> None:
+        what, where, hint = _line(what), _line(where), _line(hint)
         super().__init__(what, where, hint)
         self.what, self.where, self.hint = what, where, hint or self.default_hint
 
@@ -47,6 +51,22 @@ class MkfsError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what} ({self.where})" if self.where else self.what
+
+
+def printable(text: str) -> str:
+    """`text` on one line that no terminal and no log can be fooled by: control characters and undecodable bytes are escaped."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8, as surrogateescape keeps it
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _line(text: str) -> str:
+    line = printable(text[: LINE_LIMIT + 1])
+    return line if len(line) <= LINE_LIMIT else f"{line[: LINE_LIMIT - 1]}…"
 
 
 class UsageError(MkfsError):
@@ -149,5 +169,5 @@ class FileSystemError(MkfsError):
 
     def __init__(self, errno: int, what: str, where: str = "", hint: str = "") -> None:
         super().__init__(what, where, hint)
-        self.args = (errno, what, where, hint)
+        self.args = (errno, self.what, self.where, self.hint)
         self.errno = errno

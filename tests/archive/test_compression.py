@@ -138,6 +138,11 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
         "damaged: Restored data doesn't match checksum",
     ),
     "zstd with a wrong size": ("zstd", frame(block(b"abc"), size=4), "zstd data is damaged: Data corruption"),
+    "zstd with a wrong size, and an empty block behind it": (
+        "zstd",
+        frame(block(b"abc", last=False), block(b""), size=4),
+        "zstd data is damaged: (Data corruption|its content is of another size than it says .got 3, expected 4)",
+    ),
     "zstd with a bad block": ("zstd", frame(b"\x07\x00\x00abc"), "zstd data is damaged: Data corruption"),
     "zstd with a block of 128 KiB and a byte": ("zstd", frame(repeated(b"a", 131_073), window=WINDOW_128_MIB), "is damaged"),
     "zstd with a reserved bit": ("zstd", frame(block(b"abc"), flags=8), "zstd data is damaged: Unsupported frame parameter"),

@@ -24,6 +24,15 @@ def test_every_line_is_read_with_its_escapes_and_any_number_of_optional_fields()
     )
 
 
+@pytest.mark.parametrize("name", [b"fuse.\xff", b"a\rb", b"a\x85b", b"\\777", b"x\\134040"])
+def test_what_anybody_may_call_a_mount_is_read_and_hides_no_other(name: bytes) -> None:
+    line = b"50 22 0:50 / /mnt/%b rw - %b %b rw\n"
+    before, after = line % (b"one", b"ext3", b"none"), line % (b"two", b"ext3", b"none")
+    mounts = parse_mountinfo(before + line % (name, name, name) + after)
+    assert [mount.place for mount in mounts] == [b"/mnt/one", b"/mnt/" + name.replace(b"\\134", b"\\"), b"/mnt/two"]
+    assert mounts[1].file_system == mounts[1].source
+
+
 def test_only_our_own_subtype_is_ours() -> None:
     assert [mount.ours for mount in parse_mountinfo(TABLE)] == [False, False, True, False]
 

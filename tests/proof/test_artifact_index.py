@@ -44,6 +44,11 @@ def _parts(index: ChunkIndex) -> tuple[object, ...]:
     return index.layer, index.grid, index.digests, index.table, index.compression, index.stored_bytes
 
 
+def deep(levels: int) -> msgspec.Raw:
+    """An array in an array in an array …, in MessagePack."""
+    return msgspec.Raw(b"\x91" * levels + b"\xc0")
+
+
 names = st.lists(
     st.binary(min_size=1, max_size=9).filter(lambda name: not {0, 47} & set(name) and name not in (b".", b"..")), min_size=1
 )
@@ -142,6 +147,7 @@ def test_a_change_of_nothing_is_no_change(document: bytes) -> None:
 
 MUST_NOT_SAY: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another version": (lambda content: content.update(version=2), "of version 2"),
+    "a field nobody knows, deeper than any": (lambda content: content.update(x=deep(3000)), "does not decode"),
     "a field too many": (lambda content: content.update(more=1), "more"),
     "no subject": (lambda content: content.pop("subject"), "subject"),
     "a subject that is no digest": (lambda content: content.update(subject="sha256:0"), "sha256"),

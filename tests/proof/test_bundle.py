@@ -65,6 +65,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "too large": (REAL + b" " * BUNDLE_LIMIT_BYTES, "too large"),
     "another version": (changed(lambda fields: fields.update(mediaType=SIGSTORE_BUNDLE.replace("0.3", "0.4"))), "type"),
     "no type": (changed(lambda fields: fields.pop("mediaType")), "type"),
+    "a list for a type": (changed(lambda fields: fields.update(mediaType=[])), "type"),
     "a field nobody knows": (changed(lambda fields: fields.update(more=1)), "more"),
     "a field in the other case": (changed(lambda fields: fields.update(DsseEnvelope={})), "DsseEnvelope"),
     "no content": (changed(lambda fields: fields.pop("dsseEnvelope")), "exactly one"),

@@ -74,6 +74,7 @@ def changed(artifact: IndexedArtifact, change: Callable[[dict[str, Any]], object
 BAD_STATEMENTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another layout": (lambda fields: fields.update(_type="https://in-toto.io/Statement/v2"), "in-toto"),
     "no layout": (lambda fields: fields.pop("_type"), "in-toto"),
+    "a list for a layout": (lambda fields: fields.update(_type=[]), "in-toto"),
     "no subject": (lambda fields: fields.update(subject=[]), "no subject"),
     "a subject that is no list": (lambda fields: fields.update(subject={"digest": {}}), "no subject"),
     "too many subjects": (lambda fields: fields.update(subject=1025 * fields["subject"]), "too many"),

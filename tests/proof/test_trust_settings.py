@@ -95,6 +95,8 @@ def test_one_file_may_give_several_keys_and_a_key_counts_once() -> None:
         ("[trust]\nverify-signature = 1", "expected true or false"),
         ('[trust]\ntrust-index = "anyone"', "trust-index is 'anyone'"),
         ("[trust]\ntrust-index = true", "trust-index is"),
+        ("[trust]\ntrust-index = []", "trust-index is"),
+        ("[trust]\nindex = [{}]", "expected 'preferred' or 'required'"),
         ("[trust]\nrules = []", "must be tables"),
         ('[trust.rules]\n"ghcr.io" = "required"', "no rule for a registry"),
         ("[trust.rules.acme]", "no rule for a registry"),

@@ -71,7 +71,8 @@ def test_an_entry_holds_a_password_or_a_token(entry: dict[str, str], expected: C
 
 
 @pytest.mark.parametrize(
-    "entry", [{}, {"auth": ""}, {"auth": "%%%"}, {"auth": packed("no colon")}, {"auth": packed(":pw")}, {"auth": 7}, [], None, "x"]
+    "entry",
+    [{}, *({"auth": text} for text in ("", "%%%", "ü", packed("no colon"), packed(":pw"))), {"auth": 7}, [], None, "x"],
 )
 def test_an_entry_that_makes_no_sense_does_not_hide_the_others(entry: object) -> None:
     config = parse(auths={"bad.test": entry, "registry.test": {"auth": packed("me:pl4nted")}})

@@ -64,6 +64,8 @@ def test_durations_are_read_as_containerd_reads_them(text: str, seconds: float |
     [
         (b"server", "not TOML"),
         (b"\xff", "not TOML"),
+        (b"a = " + b"[" * 5000, "nested too deeply"),
+        (b"a = " + b"9" * 5000, "not TOML"),
         (b"server = 1", "server is no string"),
         (b"host = 1", "is no table"),
         (b'[host]\n"https://a.test" = 1', "is no table"),

@@ -81,6 +81,8 @@ def test_a_name_leads_to_its_mirrors_and_its_own_place(name: str, places: tuple[
     ("text", "words"),
     [
         (b"[[registry]", "not TOML"),
+        (b"a = " + b"[" * 5000, "nested too deeply"),
+        (b"a = " + b"9" * 5000, "not TOML"),
         (b"registry = 1", "registry is no list of tables"),
         (b"[[registry]]", "neither prefix nor location"),
         (b"[[registry]]\nlocation = 1", "location is no string"),

@@ -38,6 +38,7 @@ def test_a_url_is_taken_apart_once(text: str, origin: Origin, target: str) -> No
         "https://a.b:0/",
         "https://a.b:65536/",
         "https://a..b/",
+        "http://127.1../",  # a number, once its dots are gone
         "https://[::1/",
         "https://[fe80::1%25eth0]/",
         "https://[fade:password]/",
@@ -69,6 +70,13 @@ def test_what_two_readers_could_understand_differently_is_refused(text: str) -> 
 )
 def test_a_location_may_be_relative(location: str, expected: str) -> None:
     assert Url.parse("https://a.b:8443/v2/m/blobs/x").join(location) == Url.parse(expected)
+
+
+@pytest.mark.parametrize("location", ["http://[secret]/x", "//[\\secret::1]:5000/x", "https://[secret", "/\udcff?secret"])
+def test_a_location_that_leads_nowhere_is_not_repeated(location: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        Url.parse("https://a.b/v2/").join(location)
+    assert "secret" not in f"{caught.value} {caught.value.__cause__}"
 
 
 def test_the_texts_of_a_url_show_neither_path_nor_query() -> None:

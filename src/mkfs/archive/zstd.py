@@ -24,9 +24,10 @@ HEADER_BYTES: Final = 18  # of a frame, at most
 class ZstdFrame:
     """See `compression.Member`."""
 
-    __slots__ = ("_zstd",)
+    __slots__ = ("_given_bytes", "_head", "_zstd")
 
     def __init__(self) -> None:
+        self._head, self._given_bytes = b"", 0
         self._zstd = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG})
 
     @property
@@ -46,10 +47,24 @@ class ZstdFrame:
 
     def take(self, data: memoryview | bytes, limit_bytes: int) -> bytes:
         """See `compression.Member`."""
+        if len(self._head) < HEADER_BYTES:
+            self._head += bytes(data[: HEADER_BYTES - len(self._head)])
         try:
-            return self._zstd.decompress(data, limit_bytes)
+            piece = self._zstd.decompress(data, limit_bytes)
         except zstd.ZstdError as error:
             raise BadArchive(str(error).rpartition(": ")[2]) from error
+        self._given_bytes += len(piece)
+        if self._zstd.eof:
+            self._check_size()
+        return piece
+
+    def _check_size(self) -> None:
+        """What libzstd checks for a frame that it gets at once, or whose last block is not empty, and for no other."""
+        if not self._head.startswith(MAGIC):  # a skippable frame
+            return
+        declared_bytes = zstd.get_frame_info(self._head).decompressed_size
+        if declared_bytes not in (None, self._given_bytes):
+            raise BadArchive(f"its content is of another size than it says (got {self._given_bytes}, expected {declared_bytes})")
 
 
 def content_size_hint(head: bytes) -> int:

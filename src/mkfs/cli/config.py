@@ -56,14 +56,12 @@ def load_config(explicit: Path | None, searched: tuple[Path, ...]) -> Config:
     path = find_config(explicit, searched)
     if path is None:
         return Config()
-    import tomllib
+    from mkfs.oci.toml import decode_toml
 
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = decode_toml(path.read_bytes(), str(path))
     except OSError as error:
         raise UsageError(f"config file cannot be read: {error.strerror}", str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"config file is not TOML: {error}", str(path)) from error
     said = dict(_keys(document, path))
     defaults = {
         setting.name: _default(setting, value, path) for key, value in said.items() if not (setting := BY_KEY[key]).is_read_apart

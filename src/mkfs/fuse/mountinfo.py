@@ -13,7 +13,7 @@ from msgspec import Struct
 SUBTYPE: Final = "kitfs"  # never "mkfs": mount(8) would run the disk formatter as the helper of "fuse.mkfs"
 FILE_SYSTEM: Final = f"fuse.{SUBTYPE}"
 _MOUNTINFO: Final = Path("/proc/self/mountinfo")
-_OCTAL: Final = re.compile(rb"\\([0-7]{3})")  # space, tab, newline and backslash are written so
+_OCTAL: Final = re.compile(rb"\\([0-3][0-7]{2})")  # space, tab, newline and backslash are written so
 
 
 @final
@@ -54,12 +54,12 @@ class Mount(Struct, frozen=True):
 def parse_mountinfo(data: bytes) -> tuple[Mount, ...]:
     """All mounts in the order of the file: of two at one place the later lies on top. Lines that make no sense are skipped."""
     mounts = []
-    for line in data.splitlines():
+    for line in data.split(b"\n"):  # and at nothing else: the kernel leaves a carriage return as it is
         before, separator, after = line.partition(b" - ")  # between them: any number of optional fields
         left, right = before.split(b" "), after.split(b" ")
         if separator and len(left) >= 6 and len(right) >= 2:
-            device, root, place = left[2].decode(), _plain(left[3]), _plain(left[4])
-            kind, source, options = right[0].decode(), os.fsdecode(_plain(right[1])), os.fsdecode(b"".join(right[2:3]))
+            device, root, place = os.fsdecode(left[2]), _plain(left[3]), _plain(left[4])
+            kind, source, options = (os.fsdecode(_plain(field)) for field in (right[0], right[1], b"".join(right[2:3])))
             mounts.append(Mount(device, place, kind, source, root, tuple(options.split(","))))
     return tuple(mounts)
 

@@ -237,6 +237,6 @@ def _first_entry(a: Table, b: Table) -> str:
 def _other_version(data: bytes) -> str:
     try:
         version = msgspec.msgpack.decode(data, type=_AnyVersion).version
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):  # what it does not know it passes over, however deep that is
         return ""
     return "" if version == VERSION else f" (it is of version {version}, expected {VERSION})"

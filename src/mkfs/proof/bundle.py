@@ -19,7 +19,7 @@ from mkfs.units import MIB
 BUNDLE_LIMIT_BYTES: Final = 4 * MIB  # a statement about the layers of the largest manifest that registries take
 
 _OLDER: Final = "application/vnd.dev.sigstore.bundle+json;version=0."  # and 1, 2 or 3; the same for what is read here
-_MEDIA_TYPES: Final = frozenset({SIGSTORE_BUNDLE, f"{_OLDER}1", f"{_OLDER}2", f"{_OLDER}3"})
+_MEDIA_TYPES: Final = (SIGSTORE_BUNDLE, f"{_OLDER}1", f"{_OLDER}2", f"{_OLDER}3")  # compared, not hashed: JSON has lists
 _FIELDS: Final = frozenset({"mediaType", "verificationMaterial", "dsseEnvelope", "messageSignature"})
 _CERTIFICATES: Final = frozenset({"certificate", "x509CertificateChain"})
 

@@ -35,7 +35,7 @@ CHUNK_INDEX_PREDICATE: Final = "urn:mkfs:chunk-index:v1"
 VERSION: Final = 1
 
 _STATEMENT: Final = "https://in-toto.io/Statement/v1"
-_STATEMENTS: Final = frozenset({_STATEMENT, "https://in-toto.io/Statement/v0.1"})
+_STATEMENTS: Final = (_STATEMENT, "https://in-toto.io/Statement/v0.1")  # compared, not hashed: JSON has lists
 _SUBJECTS_LIMIT: Final = 1024  # sigstore's own
 # RFC 3339, and of all its forms this one: UTC, whole seconds.
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)

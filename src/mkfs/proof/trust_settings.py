@@ -90,7 +90,7 @@ def read_trust(table: Mapping[str, object], read_key: Callable[[str], str], wher
     """
     rest = dict(table)
     scopes, trust_index = rest.pop("rules", {}), rest.pop("trust-index", "")
-    if trust_index not in {"", REGISTRY}:
+    if trust_index not in ("", REGISTRY):  # compared, not hashed: TOML has lists
         raise UsageError(f"[trust] trust-index is {str(trust_index)[:40]!a} (expected {REGISTRY!r}, or nothing)", where)
     if not isinstance(scopes, dict):
         raise UsageError("[trust] rules must be tables, one for each registry or path", where)
@@ -113,7 +113,7 @@ def _read_rule(
         raise UsageError(f"{label} has an unknown key {min(unknown)[:40]!a} (expected {', '.join(sorted(_FIELDS))})", where)
     index, verify = fields.get("index", general.index), fields.get("verify-signature", general.verify_signature)
     names = fields.get("keys")
-    if index not in {PREFERRED, REQUIRED}:
+    if index not in (PREFERRED, REQUIRED):
         raise UsageError(f"{label} index is {str(index)[:40]!a} (expected {PREFERRED!r} or {REQUIRED!r})", where)
     if not isinstance(verify, bool):
         raise UsageError(f"{label} verify-signature is {str(verify)[:40]!a} (expected true or false)", where)

@@ -6,7 +6,6 @@ in that file are for other traffic and are not read.
 """
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self, final
@@ -130,6 +129,6 @@ def _unpack(auth: str) -> tuple[str, str]:
     """User and password out of `auth`: base64 of `user:password`, by some writers with NULs at its end."""
     try:
         username, colon, password = base64.b64decode(auth.strip(), validate=True).decode("utf-8").partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not ASCII, not base64, not UTF-8 inside
         return "", ""
     return (username, password.rstrip("\0")) if colon and username else ("", "")

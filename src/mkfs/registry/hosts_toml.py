@@ -10,13 +10,13 @@ Keys nobody here asks for are ignored, as containerd does: `proxy`, and what com
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from typing import Final, final
 
 from msgspec import Struct
 
 from mkfs.errors import UsageError
+from mkfs.oci.toml import decode_toml
 
 LIMIT_BYTES: Final = 256 * 1024  # real ones have some hundred
 
@@ -48,10 +48,7 @@ def decode_hosts_toml(data: bytes) -> tuple[HostEntry, ...]:
 
     Raises `UsageError` without a place.
     """
-    try:
-        document = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"not TOML: {error}") from error
+    document = decode_toml(data)
     hosts = document.pop("host", {})
     if not isinstance(hosts, dict) or not all(isinstance(fields, dict) for fields in hosts.values()):
         raise UsageError('[host."URL"] is no table')

@@ -11,13 +11,13 @@ all hosts below. Where several files have the same prefix the last one counts. S
 reference here has a host, and credentials have their own order.
 """
 
-import tomllib
 from collections.abc import Iterable
 from typing import Final, final
 
 from msgspec import Struct
 
 from mkfs.errors import UsageError
+from mkfs.oci.toml import decode_toml
 
 LIMIT_BYTES: Final = 1024 * 1024  # those of distributions have some KiB
 
@@ -60,10 +60,7 @@ class RegistryEntry(Struct, frozen=True):
 
 def decode_registries_conf(data: bytes) -> tuple[RegistryEntry, ...]:
     """The entries of one file. Raises `UsageError` without a place."""
-    try:
-        document = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"not TOML: {error}") from error
+    document = decode_toml(data)
     return tuple(_registry(fields) for fields in _tables(document, "registry"))
 
 

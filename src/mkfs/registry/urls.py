@@ -77,7 +77,11 @@ class Url:
 
     def join(self, location: str) -> Self:
         """Where a `Location` that came from here leads; it may be relative. Raises `ValueError`, without the text."""
-        return type(self).parse(urljoin(f"{self.origin}{self.target}", quote(location.strip(), safe=_LEGAL)))
+        try:
+            joined = urljoin(f"{self.origin}{self.target}", quote(location.strip(), safe=_LEGAL))
+        except ValueError:
+            raise ValueError("not a location") from None  # the cause would quote it
+        return type(self).parse(joined)
 
     def at(self, target: str) -> Self:
         """Another path and query at the same origin."""
@@ -96,6 +100,6 @@ def _host(text: str) -> str:
             return str(ipaddress.IPv4Address(host))
     except ValueError:
         raise ValueError("not an address") from None  # the cause would quote it
-    if not host or ".." in host or host.startswith("."):
+    if not host or ".." in text or host.startswith("."):
         raise ValueError("not a host name")
     return host
