@@ -1,14 +1,14 @@
 """Two mounts, eight readers, a fault every ten seconds, kill -9 every five minutes; what came of it. `scripts/soak --help`."""
 
 import argparse
-import json
 import os
 import signal
 import statistics
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
+
+import msgspec
 
 from mkfs.units import MIB, format_size, parse_duration
 from tests.support.soaking import GROWTH, STUCK_SECONDS, WARM_SECONDS, Life, Plan, Report, soak
@@ -31,9 +31,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left mounted
     with tempfile.TemporaryDirectory(prefix="kitfs-soak-", dir=given.directory, ignore_cleanup_errors=True) as directory:
         report = soak(Path(directory), plan, lambda line: print(line, flush=True))
-    if given.json:
-        given.json.write_text(json.dumps({**asdict(report), "misses": report.misses}) + "\n", "utf-8")
     print(table(report))
+    if given.json:
+        given.json.write_bytes(msgspec.json.encode({**vars(report), "misses": report.misses}))
     sys.exit(bool(report.misses))
 
 

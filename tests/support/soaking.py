@@ -317,7 +317,7 @@ def _run(work: Soak, began: float, say: Callable[[str], None]) -> None:
             say(f"{time.monotonic() - began:6.0f} s  kill -9 of mount {mount}")
             work.kill(mount)
         right = sum(work.right_bytes()) / MIB
-        say(f"{time.monotonic() - began:6.0f} s  {right:.0f} MiB right, {len(work.report.misses)} misses")
+        say(f"{time.monotonic() - began:6.0f} s  {right:.0f} MiB right; {'; '.join(work.report.misses) or 'as promised'}")
     before, until = work.right_bytes(), time.monotonic() + STUCK_SECONDS
     while (idle := [late == early for early, late in zip(before, work.right_bytes(), strict=True)]) and any(idle):
         if time.monotonic() > until:
