@@ -18,7 +18,7 @@ from mkfs.content.chunk_run import Want
 from mkfs.content.chunk_store import PAUSE_SECONDS
 from mkfs.content.chunks import ChunkFetch
 from mkfs.content.engine import Engine
-from mkfs.content.patience import FIRST_VERDICT_SECONDS
+from mkfs.content.patience import ABSENCE_SECONDS, FIRST_VERDICT_SECONDS
 from mkfs.content.prefetch import Prefetch
 from mkfs.content.reach import Reach
 from mkfs.content.readahead import Readahead
@@ -196,7 +196,24 @@ async def test_a_broken_transfer_goes_on_and_a_dead_registry_is_an_error_for_now
         with pytest.raises(Unreachable):
             await chunks.read(ByteRange(9 * MIB, 12 * MIB))  # not where the last one stopped: nothing goes ahead
         await all_given_back(engine)
+        await trio.sleep(ABSENCE_SECONDS)
         reader.faults.mend(dead)
+        await right(chunks, WHOLE)
+
+
+async def test_who_waited_in_vain_for_a_chunk_is_not_made_to_wait_again_at_once(tmp_path: Path, autojump_clock: MockClock) -> None:
+    reader = LARGE.reader()
+    dead = reader.faults.install(Fault(Match(), Status(503)))
+    async with opened(tmp_path, reader) as (_, chunks):
+        with pytest.raises(Unreachable):
+            await chunks.read(ByteRange(0, 5))
+        asked, now = len(reader.requests()), trio.current_time()
+        with pytest.raises(Unreachable):
+            await chunks.read(ByteRange(MIB - 5, MIB))  # the kernel, again for the same page
+        assert (len(reader.requests()), trio.current_time()) == (asked, now)
+        reader.faults.mend(dead)
+        await right(chunks, ByteRange(MIB, 2 * MIB))  # another chunk is another matter
+        await trio.sleep(ABSENCE_SECONDS)
         await right(chunks, WHOLE)
 
 

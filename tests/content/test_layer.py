@@ -9,7 +9,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from mkfs.cache.store import Cache
-from mkfs.content.patience import FIRST_VERDICT_SECONDS
+from mkfs.content.patience import ABSENCE_SECONDS, FIRST_VERDICT_SECONDS
 from mkfs.errors import IntegrityError, Mismatch, NotFound, Unreachable
 from mkfs.ranges import ByteRange
 from mkfs.testing.bodies import as_body
@@ -192,6 +192,11 @@ async def test_a_dead_registry_ends_in_an_error_that_says_so_and_the_next_read_t
         with pytest.raises(Unreachable):
             await layer.read(ByteRange(0, 1))
         assert engine.buffers.lent == 0
+        asked, now = len(reader.requests()), trio.current_time()
+        with pytest.raises(Unreachable):
+            await layer.read(ByteRange(0, 1))  # the kernel, again for the same page: who waited is not made to wait again at once
+        assert (len(reader.requests()), trio.current_time()) == (asked, now)
+        await trio.sleep(ABSENCE_SECONDS)
         reader.faults.mend(fault)
         assert bytes(await layer.read(WHOLE)) == TWO_LAPS.content
 

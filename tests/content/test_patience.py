@@ -1,6 +1,7 @@
 """Patience: a link that lives is never given up; one that is dead is, and a wrong blob is not asked for again and again."""
 
 from mkfs.content.patience import (
+    ABSENCE_SECONDS,
     FIRST_DELAY_SECONDS,
     GIVE_UP_SECONDS,
     LEAST_BYTES,
@@ -9,7 +10,7 @@ from mkfs.content.patience import (
     Patience,
     Verdict,
 )
-from mkfs.errors import IntegrityError
+from mkfs.errors import IntegrityError, Unreachable
 from mkfs.units import KIB
 
 
@@ -61,3 +62,11 @@ def test_a_verdict_grows_harder_up_to_ten_minutes() -> None:
         pauses.append(verdict.pause_seconds)
     assert pauses[:4] == [60, 120, 240, 480]
     assert pauses[-1] == LONGEST_VERDICT_SECONDS
+
+
+def test_a_verdict_on_bytes_that_did_not_come_is_short_and_makes_no_other_harder() -> None:
+    absent = Verdict.after(None, Unreachable("nobody there"), 100.0)
+    assert absent.until == 100.0 + ABSENCE_SECONDS
+    wrong = Verdict.after(absent, IntegrityError("wrong bytes"), 200.0)
+    assert wrong.pause_seconds == 60
+    assert Verdict.after(wrong, Unreachable("nobody there"), 300.0).pause_seconds == ABSENCE_SECONDS

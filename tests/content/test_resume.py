@@ -11,6 +11,7 @@ from trio.testing import MockClock
 from mkfs.cache.staging import Staging
 from mkfs.content.engine import Engine
 from mkfs.content.layer import Layer
+from mkfs.content.patience import ABSENCE_SECONDS
 from mkfs.errors import CacheUnusable, Mismatch, Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.ranges import ByteRange
@@ -132,6 +133,7 @@ async def test_when_the_registry_went_away_it_is_gone_on_with_later(tmp_path: Pa
         gone = reader.faults.install(Fault(Match(nth=2), Reset(after_bytes=0)))
         with pytest.raises(Unreachable):
             await layer.read(ByteRange(0, 1))
+        await trio.sleep(ABSENCE_SECONDS)
         for fault in (first, gone):
             reader.faults.mend(fault)
         before = reader.bytes_sent()

@@ -36,7 +36,7 @@ from mkfs.content.shortage import Shortage
 from mkfs.content.streams import WIDEST_WINDOW_BYTES
 from mkfs.content.together import all_done
 from mkfs.content.turns import showing, take_turn
-from mkfs.errors import Mismatch
+from mkfs.errors import Mismatch, Unreachable
 from mkfs.oci.descriptor import Descriptor
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.ranges import ByteRange
@@ -247,7 +247,7 @@ class ChunkFetch:
         finally:
             if not want.settled.is_set():
                 want.leave()
-        if isinstance(want.error, Mismatch):
+        if isinstance(want.error, Mismatch | Unreachable):
             self._verdicts[number] = Verdict.after(self._verdicts.get(number), want.error, trio.current_time())
         if want.error is not None:
             raise want.error

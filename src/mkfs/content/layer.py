@@ -9,7 +9,8 @@ that ends published, else by chunks: a layer larger than the cache is read in tw
 into by chunks, as does finding at `open` that the bytes were evicted.
 
 A mismatch is a verdict on a fetch, never on the layer: the layer (or the chunk) is fetched once more past all caches; if that is
-wrong too, reads fail at once until the verdict's time is over, and then the registry gets another chance.
+wrong too, reads fail at once until the verdict's time is over, and then the registry gets another chance. Bytes that did not come
+are judged the same way, for a moment (`content.patience`).
 
 A *compressed* layer is either published, as what it decompresses to, or streamed whole, as no request brings a chunk of it
 (`content.inflating`). A chunk index says only what is in it: then the first read streams it, else whoever wants the names.
@@ -56,7 +57,7 @@ from mkfs.content.tables import fetch_table
 from mkfs.content.taking import Taker, named
 from mkfs.content.traffic import Traffic, TrafficStatistics
 from mkfs.content.turns import showing, take_turn
-from mkfs.errors import BadArchive, IntegrityError, Mismatch, MkfsError
+from mkfs.errors import BadArchive, IntegrityError, Mismatch, MkfsError, Unreachable
 from mkfs.formats.plan import Compression
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
@@ -428,7 +429,7 @@ class Layer:
                 finally:
                     self._in_line = False
                 overtaken = not await self._taker.take_cached() and await self._fetch(lock, must_keep=must_keep)
-        except Mismatch as error:
+        except (Mismatch, Unreachable) as error:
             self._verdict = Verdict.after(self._verdict, error, trio.current_time())
             raise
         except BadArchive as error:

@@ -2,14 +2,15 @@
 
 `Patience` is for a transfer that breaks: the deadline counts time without progress, so a slow but living link never runs out of it.
 A byte now and then is no progress: whoever waits for 32 KiB a minute waits for ever. `Verdict` is for bytes that came and were
-wrong: asking again at once would only load a registry that holds a damaged blob.
+wrong: asking again at once would only load a registry that holds a damaged blob. And for bytes that did not come: whoever waited
+for them is not made to wait again at once.
 """
 
 from typing import Final, final
 
 from msgspec import Struct
 
-from mkfs.errors import IntegrityError
+from mkfs.errors import IntegrityError, Unreachable
 from mkfs.units import KIB
 
 # Readers see EIO as SIGBUS (mmap), so a broken link is retried as long as a person would wait for it to come back.
@@ -22,6 +23,9 @@ LONGEST_DELAY_SECONDS: Final = 5.0
 # Design §5: EIO with retry after 60 s, doubling to 10 min.
 FIRST_VERDICT_SECONDS: Final = 60.0
 LONGEST_VERDICT_SECONDS: Final = 600.0
+# The kernel asks again, at once, for a page that it did not get: seen on 6.18, once for a read and twice for a page fault. So long
+# it gets the same answer, or its reader would wait for two or three minutes. Longer, and a network that is back would be missed.
+ABSENCE_SECONDS: Final = 2.0
 
 
 @final
@@ -53,14 +57,19 @@ class Patience:
 
 @final
 class Verdict(Struct, frozen=True):
-    """What to answer for a layer whose bytes were wrong, and until when (seconds of the caller's clock)."""
+    """What to answer for a layer whose bytes were wrong, or did not come, and until when (seconds of the caller's clock)."""
 
-    error: IntegrityError
+    error: IntegrityError | Unreachable
     until: float
     pause_seconds: float
 
     @classmethod
-    def after(cls, previous: "Verdict | None", error: IntegrityError, now: float) -> "Verdict":
-        """The verdict on a fetch that ended in `error` at `now`, harder than the `previous` one."""
-        pause = FIRST_VERDICT_SECONDS if previous is None else min(previous.pause_seconds * 2, LONGEST_VERDICT_SECONDS)
+    def after(cls, previous: "Verdict | None", error: IntegrityError | Unreachable, now: float) -> "Verdict":
+        """The verdict on a fetch that ended in `error` at `now`; on wrong bytes harder than the `previous` one."""
+        if isinstance(error, Unreachable):
+            pause = ABSENCE_SECONDS
+        elif previous is None or isinstance(previous.error, Unreachable):
+            pause = FIRST_VERDICT_SECONDS
+        else:
+            pause = min(previous.pause_seconds * 2, LONGEST_VERDICT_SECONDS)
         return cls(error, now + pause, pause)
