@@ -219,7 +219,7 @@ def no_such_name(how: str) -> Prepare:
 
 
 _MULTIPART: Final = faults.Status(206, {"Content-Type": "multipart/byteranges; boundary=a:b"}, b"--a:b\r\n\r\nx\r\n--a:b--\r\n")
-_FAR: Final = faults.WrongContentRange()
+_FAR: Final = faults.WrongContentRange(f"bytes 1-2/{layer_at(KIT, 'w.bin').body.size_bytes}")
 _PARTIAL: Final = replace(WEIGHTS, header="^range: ")
 CASES: Final[Mapping[str, Case]] = {
     # those that take longest first
@@ -280,7 +280,7 @@ CASES: Final[Mapping[str, Case]] = {
     # later
     "429, a second": passing(faults.Status(429, {"Retry-After": "1"})),
     "429, a date": Case(fails(WEIGHTS, InTwoSeconds(), times=1)),
-    "429, a day": refused("left alone for another|too many requests", faults.Status(429, {"Retry-After": "86400"})),
+    "429, a day": refused("too many requests", faults.Status(429, {"Retry-After": "86400"})),
     "500 for ever": refused("status 500", faults.Status(500)),
     "503 twice": passing(faults.Status(503)),
     # elsewhere
@@ -332,4 +332,4 @@ def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def test_http(outcomes: Mapping[str, Future[Outcome]], name: str) -> None:
     case, outcome = CASES[name], outcomes[name].result()
     assert (outcome.exit_code, dict(outcome.errors)) == (case.exit_code, dict(case.errors)), outcome
-    assert any(word in outcome.said for word in case.said.split("|")), outcome.said
+    assert case.said in outcome.said
