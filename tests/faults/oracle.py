@@ -9,6 +9,7 @@ was said, logged, used and left behind. What remains to be asserted is which err
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -171,7 +172,9 @@ def judge_memory(pid: int, cap_bytes: int) -> None:
 
 
 def _wait(process: "subprocess.Popen[bytes]", deadline_seconds: float, what: str) -> int:
-    """The most memory it or a child had, in bytes, when it has ended."""
+    """The most memory it or a child had, in bytes, when it has ended; 0 where that can't be told: the kernel counts what this
+    process had when it started the other one, too (getrusage(2): "ru_maxrss" lives through execve), and a run of tests is large.
+    """
     started = time.monotonic()
     if not ended(process.pid, deadline_seconds):
         with suppress(ProcessLookupError):
@@ -180,7 +183,8 @@ def _wait(process: "subprocess.Popen[bytes]", deadline_seconds: float, what: str
         raise Hang(f"{what}: longer than {time.monotonic() - started:.0f} s")
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_maxrss * 1024
+    inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return usage.ru_maxrss * 1024 if usage.ru_maxrss > inherited else 0
 
 
 __all__ = ["Outcome", "attempt", "judge_memory", "judge_words", "read", "run"]
