@@ -92,33 +92,31 @@ def something_else(root: Path) -> None:
     (root / "thesis.tex").touch()
 
 
+REASONS: dict[Callable[[Path], None], str] = {
+    others_can_write: "can be written by others (got mode 0770, expected 0700)",
+    others_can_write_in_it: "can be written by others (got mode 0777, expected 0700)",
+    symbolic_link: "is a symbolic link",
+    symbolic_link_in_it: "cannot be used: Not a directory",
+    older: "of another version (got b'mkfs cache 0\\n', expected b'mkfs cache 2\\n')",
+    newer: "of another version (got b'mkfs cache 9\\n', expected b'mkfs cache 2\\n')",
+    a_file: "cannot be used: Not a directory",
+    below_a_file: "cannot be used: Not a directory",
+    somebody_elses: f"belongs to another user (got uid {NOBODY}, expected",
+    something_else: "holds no cache, but 'thesis.tex'",
+}
+
+
+@pytest.mark.fault("K")
 @pytest.mark.parametrize("verb", ["warmup", "cache info", "cache prune"])
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
-        (others_can_write, "can be written by others (got mode 0770, expected 0700)"),
-        (others_can_write_in_it, "can be written by others (got mode 0777, expected 0700)"),
-        (symbolic_link, "is a symbolic link"),
-        (symbolic_link_in_it, "cannot be used: Not a directory"),
-        (older, "of another version (got b'mkfs cache 0\\n', expected b'mkfs cache 2\\n')"),
-        (newer, "of another version (got b'mkfs cache 9\\n', expected b'mkfs cache 2\\n')"),
-        (a_file, "cannot be used: Not a directory"),
-        (below_a_file, "cannot be used: Not a directory"),
-        (somebody_elses, f"belongs to another user (got uid {NOBODY}, expected"),
-        (something_else, "holds no cache, but 'thesis.tex'"),
-    ],
-    ids=lambda word: word.__name__ if callable(word) else "",
-)
-def test_what_is_no_cache_of_ours_is_refused_and_left_alone(
-    tmp_path: Path, make: Callable[[Path], None], reason: str, verb: str
-) -> None:
+@pytest.mark.parametrize("make", REASONS, ids=lambda make: make.__name__)
+def test_what_is_no_cache_of_ours_is_refused_and_left_alone(tmp_path: Path, make: Callable[[Path], None], verb: str) -> None:
     root = tmp_path / "parent" / "cache"
     root.parent.mkdir()
     make(root)
     before = state(root.parent)
     done = warmup(root) if verb == "warmup" else CliRunner().invoke(app, [*verb.split(), "--cache-dir", str(root)])
     missing = make is below_a_file and verb != "warmup"
-    refused(done, root, "there is no cache" if missing else reason)
+    refused(done, root, "there is no cache" if missing else REASONS[make])
     assert state(root.parent) == before
 
 
@@ -135,6 +133,7 @@ def test_limits_that_leave_no_room_for_anything_are_refused(tmp_path: Path, opti
     refused(warmup(tmp_path / "cache", *options), tmp_path / "cache", reason)
 
 
+@pytest.mark.fault("K")
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -149,12 +148,14 @@ def test_a_disk_that_is_too_small_is_refused(disk: Disk, options: str, reason: s
     refused(warmup(root, "--min-free", "0%"), root, reason)
 
 
+@pytest.mark.fault("K")
 def test_a_disk_that_cannot_be_written_is_refused(disk: Disk) -> None:
     place = disk("size=16m")
     subprocess.run(["mount", "-o", "remount,ro", place], check=True)
     refused(warmup(place / "cache"), place / "cache", "cannot be used: Read-only file system")
 
 
+@pytest.mark.fault("K")
 def test_a_place_where_we_may_not_write_is_refused(tmp_path: Path, shell: Shell) -> None:
     root = tmp_path / "closed" / "cache"
     root.parent.mkdir(mode=0o500)
@@ -164,9 +165,10 @@ def test_a_place_where_we_may_not_write_is_refused(tmp_path: Path, shell: Shell)
     assert not root.exists()
 
 
+@pytest.mark.fault("F")
 @pytest.mark.fuse
 @pytest.mark.parametrize("alive", [True, False], ids=["alive", "stuck"])
-@pytest.mark.parametrize("below", ["", "deep/below"])
+@pytest.mark.parametrize("below", ["", "deep/below"], ids=["its root", "deep below"])
 def test_a_place_on_a_mount_of_ours_is_refused_whether_it_answers_or_not(tmp_path: Path, alive: bool, below: str) -> None:
     place, free = tmp_path / "mnt", tmp_path / "free"
     place.mkdir()
@@ -180,7 +182,12 @@ def test_a_place_on_a_mount_of_ours_is_refused_whether_it_answers_or_not(tmp_pat
 
 
 @pytest.mark.fuse
-@pytest.mark.parametrize(("make", "reason"), [(newer, "of another version"), (symbolic_link, "is a symbolic link")])
+@pytest.mark.fault("K")
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [(newer, "of another version"), (symbolic_link, "is a symbolic link")],
+    ids=["a newer version", "a symbolic link"],
+)
 def test_mount_says_the_same_and_mounts_nothing(shell: Shell, make: Callable[[Path], None], reason: str) -> None:
     make(shell.cache)
     ran = shell.run("mount", NOWHERE, shell.new_place())

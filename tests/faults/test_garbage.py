@@ -283,6 +283,7 @@ def cases(is_said: Callable[[str, Damage], bool]) -> list[object]:
     ]
 
 
+@pytest.mark.fault("K")
 @pytest.mark.parametrize("hurt", cases(said_before), indirect=True)
 async def test_before_the_cache_is_opened(hurt: Hurt, template: Template) -> None:
     hurt.inflict()
@@ -294,6 +295,7 @@ async def test_before_the_cache_is_opened(hurt: Hurt, template: Template) -> Non
         await hurt.read(offline=True)
 
 
+@pytest.mark.fault("K")
 @pytest.mark.parametrize("hurt", cases(said_while), indirect=True)
 async def test_while_it_is_read(hurt: Hurt) -> None:
     async with hurt.world.opened(TAG) as (engine, artifact):
@@ -311,6 +313,7 @@ def test_all_of_it_is_private(template: Template) -> None:
     assert modes(template[0]) == {("directory", 0o700), ("file", 0o600)}
 
 
+@pytest.mark.fault("K")
 @pytest.mark.skipif(obeys_modes(), reason="the matrix has it")
 def test_files_that_we_may_not_open(tmp_path: Path) -> None:
     """The column that root does not feel: the matrix once more, by a root who has to obey modes."""

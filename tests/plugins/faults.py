@@ -4,6 +4,9 @@
 
 writes the results between the page's marks: a row for each group, and each case with what became of it. A case that cannot happen
 here stands in `tests.faults.groups` with its reason and is counted apart. A test with parameters is one case for each of them.
+
+`@pytest.mark.long`, at a test or one of its parameters: takes too long for every run. It is deselected without `--all-faults`, which
+scripts/faults gives, and the page says so beside it.
 """
 
 import json
@@ -20,11 +23,13 @@ from tests.faults.groups import GROUPS
 _BEGIN: Final = "<!-- results: written by scripts/faults -->"
 _LONGEST: Final = 100  # characters of a failure; the run has the rest
 _END: Final = "<!-- end of results -->"
+_ONLY_THERE: Final = "(only in scripts/faults)"
 _RESULTS: Final = pytest.StashKey[dict[str, dict[str, str]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds our option."""
+    """Adds our options."""
+    parser.addoption("--all-faults", action="store_true", help="also run the cases that take long")
     parser.addoption("--reliability", type=Path, metavar="FILE", help="write the table of faults into this page")
     parser.addoption("--list-faults", type=Path, metavar="FILE", help="write the cases that were collected, as JSON by group")
 
@@ -44,7 +49,18 @@ def case_of(item: pytest.Item) -> tuple[str, str] | None:
     assert group in GROUPS, f"{item.nodeid}: no group {group!r}"
     function, bracket, parameters = item.name.partition("[")
     name = function.removeprefix("test_").replace("_", " ")
-    return group, f"{name}: {parameters.removesuffix(']')}" if bracket else name
+    if bracket:
+        name = f"{name}: {parameters.removesuffix(']')}"
+    return group, f"{name} {_ONLY_THERE}" if item.get_closest_marker("long") else name
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselects what takes long, unless all is asked for."""
+    if not config.getoption("--all-faults"):
+        late = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in late]
+        if late:
+            config.hook.pytest_deselected(items=late)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -101,6 +117,7 @@ def tables(results: dict[str, dict[str, str]]) -> str:
         sums = [total + number for total, number in zip(sums, numbers, strict=True)]
         lines.append(f"| {letter} | {group.what} | {' | '.join(map(str, numbers))} |")
     lines.append(f"| | **all** | {' | '.join(f'**{number}**' for number in sums)} |")
+    lines += ["", f"Cases marked *{_ONLY_THERE}* take too long for each run of the tests."]
     for letter, group in GROUPS.items():
         lines += ["", f"### {letter}: {group.what}", ""]
         for name, result in results.get(letter, {}).items():

@@ -45,3 +45,23 @@ def test_a_case_is_noted_by_the_worst_of_its_phases(pytester: pytest.Pytester) -
     assert "compressed layers: damaged, bombs, other than they say | 3 | 1 | 2 | 0 |" in text
     assert "- wrong: one — **failed: AssertionError: assert 1 == 2**" in text
     assert "- untidy — **failed: AssertionError: left behind**" in text
+
+
+def test_what_takes_long_runs_only_where_all_is_asked_for_and_the_page_says_so(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nmarkers =\n    fault(group): a case\n    long: takes long")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.fault("M")
+        @pytest.mark.parametrize("n", [2, pytest.param(32, marks=pytest.mark.long)])
+        def test_many(n): pass
+        """
+    )
+    page = pytester.path / "page.md"
+    page.write_text(PAGE)
+    words = ("-p", "tests.plugins.faults", "--reliability", str(page))
+    pytester.runpytest_inprocess(*words).assert_outcomes(passed=1, deselected=1)
+    assert cases_on(page.read_text())["M"] == ["many: 2"]
+    pytester.runpytest_inprocess(*words, "--all-faults").assert_outcomes(passed=2)
+    assert cases_on(page.read_text())["M"] == ["many: 2", "many: 32 (only in scripts/faults)"]

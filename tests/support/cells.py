@@ -7,7 +7,7 @@ layers; or one of them is killed, or stopped and continued later, in the middle 
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from mkfs.oci.digest import Digest
 from mkfs.testing.bodies import SeededBody
 from mkfs.testing.faults import Fault, Match, Stall
 from mkfs.testing.kits import Directory, Kit, KitBuilder
+from tests.faults.oracle import judge_words
 from tests.support.comparing import Compared
 from tests.support.kit_parts import layer_at
 from tests.support.mounting import Mount, ended
@@ -52,6 +53,7 @@ class Result:
     wrong_bytes: int
     errors: Sequence[str]  # of readers that had to get everything
     staged: Sequence[str]  # what `cache prune` leaves in staging
+    logged: Sequence[str]  # tracebacks and secrets in the daemons' logs
     seconds: float
 
     @property
@@ -66,6 +68,7 @@ class Result:
         found += self.errors
         if self.ratio > RATIO:
             found.append(f"the origin sent {self.ratio:.3f} of the distinct bytes")
+        found += self.logged
         if self.staged:
             found.append(f"left in staging: {', '.join(self.staged)}")
         return found
@@ -130,8 +133,17 @@ def run(directory: Path, case: str, processes: int, sizes: Sizes) -> Result:
             wrong_bytes=sum(report["wrong_bytes"] for report in reports),
             errors=[f"{path}: {error}" for report in reports for path, error in report["errors"].items()],
             staged=here.staged(),
+            logged=list(_misspoken(here.directory / "home")),
             seconds=seconds,
         )
+
+
+def _misspoken(home: Path) -> Iterator[str]:
+    for log in home.glob("mnt*.log"):
+        try:
+            judge_words(log.read_text("utf-8", "replace"), log.name)
+        except AssertionError as failure:
+            yield f"{type(failure).__name__}: {failure}"
 
 
 def _kit(sizes: Sizes, owner: int = 0) -> Kit:

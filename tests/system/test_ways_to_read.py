@@ -40,7 +40,8 @@ def read(way: str, path: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.fault("F")
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.replace("_", " "))
 def test_a_cold_file_comes_right_and_once(
     registry: MemoryRegistry, server: RegistryServer, kit: Kit, shell: Shell, way: str
 ) -> None:
