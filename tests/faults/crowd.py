@@ -1,8 +1,7 @@
 """Many readers who know what they should get: `python -m tests.faults.crowd READERS FILE ORIGINAL`.
 
 As many threads read all of FILE at once, each from a place of its own and around its end, and compare. Says `reading` when all are
-about to begin; in the end, a line of JSON as `tests.faults.reading` does: the first wrong byte of any reader, and how many met which
-error.
+about to begin; in the end, a line of JSON: where blocks were wrong, and how many readers met which error first.
 """
 
 import json

@@ -109,11 +109,13 @@ def run(
 ) -> Ran:
     """Runs `kitfs …`, judged: how long, how much memory, and what it said. An exit code other than 0 is no failure here."""
     said = [shell.home / "said.out", shell.home / "said.err"]
+    inherited_bytes = _forget_our_peak()
     with said[0].open("wb") as out, said[1].open("wb") as err:
         process = subprocess.Popen(
             shell.words(*arguments), env=shell.variables(), stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
         )
     usage = _wait(process, deadline_seconds, " ".join(map(str, arguments)))
+    usage = usage if usage > inherited_bytes else 0  # else it is ours
     stdout, stderr = (path.read_text("utf-8", "surrogateescape") for path in said)
     judge_words(stdout + stderr, f"what {arguments[0]} said")
     if usage > memory_cap_bytes:
@@ -163,12 +165,21 @@ def judge_words(text: str, where: str) -> None:
 def judge_memory(pid: int, cap_bytes: int) -> None:
     """Raises `TooMuchMemory` for what a process ever had resident (proc_pid_status(5), VmHWM)."""
     with suppress(FileNotFoundError, ProcessLookupError):
-        line = next(
-            (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:")), "VmHWM: 0 kB"
-        )
-        used = int(line.split()[1]) * 1024
+        used = _peak_bytes(pid)
         if used > cap_bytes:
             raise TooMuchMemory(f"the daemon used {used / MIB:.0f} MiB (at most {cap_bytes / MIB:.0f})")
+
+
+def _peak_bytes(pid: int | str) -> int:
+    """0 of a process that is about to end."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def _forget_our_peak() -> int:
+    """A process begins with the peak of who started it, as getrusage(2) counts. What that will be, as little as it can be."""
+    Path("/proc/self/clear_refs").write_text("5")  # see proc_pid_clear_refs(5)
+    return _peak_bytes("self")
 
 
 def _wait(process: "subprocess.Popen[bytes]", deadline_seconds: float, what: str) -> int:

@@ -1,6 +1,5 @@
-"""What ends a mount, stops it or takes its ground away, while it is read: no wrong byte, nobody hangs, the next mount reads right."""
+"""What ends a mount or stops it while it is read: no wrong byte, nobody hangs, the next mount reads right."""
 
-import errno
 import os
 import signal
 import subprocess

@@ -5,7 +5,7 @@
 writes the results between the page's marks: a row for each group, and each case with what became of it. A case that cannot happen
 here stands in `tests.faults.groups` with its reason and is counted apart. A test with parameters is one case for each of them.
 
-`@pytest.mark.long`, at a test or one of its parameters: takes too long for every run. It is deselected without `--all-faults`, which
+`@pytest.mark.long`, at a test or one of its parameters: takes too long for each run. It is deselected without `--all-faults`, which
 scripts/faults gives, and the page says so beside it.
 """
 
