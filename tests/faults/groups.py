@@ -31,8 +31,8 @@ GROUPS: Final[Mapping[str, Group]] = {
         "the cache's disk and what is on it",
         {
             "a real quota that is used up": "needs a disk with quotas; EDQUOT is injected at the calls that would meet it instead",
-            "another boot (boot_id)": "nothing in a cache depends on it: each process hashes a chunk before it first answers from it."
-            " What it would tell of, a power failure that kept data from the disk, is a case",
+            "another boot (boot_id)": "nothing in a cache depends on it, as each process hashes what it answers. What it would tell"
+            " of, a power failure that kept data from the disk, is a case",
         },
     ),
     "C": Group("killed at a system call"),

@@ -54,12 +54,14 @@ def test_a_program_on_the_mount_forks_and_executes_others_there(here: Remote, sh
 
 # --- descriptors
 
-LAYERS = 60
 
-
-def test_64_descriptors_for_60_layers_that_are_read_at_once(registry: MemoryRegistry, server: RegistryServer, shell: Shell) -> None:
+@pytest.mark.parametrize("layers", [16, 60])
+def test_64_descriptors_for_layers_that_are_read_at_once(
+    registry: MemoryRegistry, server: RegistryServer, shell: Shell, layers: int
+) -> None:
+    """Each layer in use keeps one. Its files are closed when others need theirs; sixty are too many all the same."""
     builder = KitBuilder("many", seed=43)
-    for number in range(LAYERS):
+    for number in range(layers):
         builder.raw(f"{number}.bin", MIB + 64 * KIB + number)
     many = remote(registry, server, builder.build())
     place = shell.new_place()
@@ -70,9 +72,9 @@ def test_64_descriptors_for_60_layers_that_are_read_at_once(registry: MemoryRegi
     try:
         command = ["xargs", "--max-procs=32", "--max-args=1", "cat"]
         subprocess.run(command, cwd=place, input="\n".join(many.files).encode(), capture_output=True, timeout=60, check=False)
-        errors = read(shell, place, many.files)  # each layer that is read keeps descriptors
-        assert set(errors.values()) <= {"EIO"}
-        assert len(errors) < LAYERS
+        drop_cached(place)
+        errors = read(shell, place, many.files)
+        assert set(errors.values()) <= ({"EIO"} if layers == 60 else set())
         assert "Too many open files" in mount.log_file.read_text()
         mount.umount()
     finally:
@@ -132,8 +134,9 @@ def test_a_network_that_goes_for_good(network: Network, within: Remote, shell: S
     mount = mounted_inside(network, within, shell)
     try:
         network.down()
-        errors = read(shell, mount.place, {WEIGHTS: within.files[WEIGHTS]}, deadline_seconds=GIVEN_UP_SECONDS)
-        assert errors == {WEIGHTS: "EIO"}
+        done = subprocess.run(["cat", mount.path(WEIGHTS)], capture_output=True, timeout=GIVEN_UP_SECONDS, check=False)
+        assert done.stderr.endswith(b": Input/output error\n")
+        assert within.files[WEIGHTS].startswith(done.stdout)
         assert read(shell, mount.place, {"README.md": within.files["README.md"]}) == {}
         network.up()
         within.reads_right(shell, mount)

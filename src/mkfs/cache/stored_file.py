@@ -1,10 +1,16 @@
-"""The stored files of a layer: direct reads into private memory, and reads of what the page cache has of our writes."""
+"""The stored files of a layer: direct reads into private memory, and reads of what the page cache has of our writes.
 
+Descriptors are the process's, and layers may be many: whoever gets none for a file closes those of all layers that only wait for their
+next read, and tries once more.
+"""
+
+import errno
 import mmap
 import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import Final, final
+from weakref import WeakSet
 
 from cachetools import LRUCache
 
@@ -17,6 +23,7 @@ from mkfs.proof.grid import REST, Grid
 from mkfs.ranges import ByteRange
 
 _OPEN_FILES: Final = 32  # per layer, two descriptors each: what fits beside sockets into the usual limit of 1024
+_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 def stored_name(file: int) -> str:
@@ -109,7 +116,7 @@ class StoredFiles:
     `name`: of each in `directory`; `writable`: whether they are opened to be written as well.
     """
 
-    __slots__ = ("_abilities", "_directory", "_files", "_lock", "_name", "_sizes", "_writable")
+    __slots__ = ("__weakref__", "_abilities", "_directory", "_files", "_lock", "_name", "_sizes", "_writable")
 
     def __init__(
         self,
@@ -124,6 +131,8 @@ class StoredFiles:
         self._sizes, self._abilities, self._writable, self._name = sizes, abilities, writable, name
         self._lock = threading.Lock()
         self._files: LRUCache[int, StoredFile] = LRUCache(_OPEN_FILES)
+        with _all_lock:
+            _all.add(self)
 
     def get(self, file: int) -> StoredFile | None:
         """File number `file` if it is open. Never waits."""
@@ -138,11 +147,25 @@ class StoredFiles:
             return opened
         if directory is None:
             raise CacheUnusable("the cached layer is closed")
-        opened = StoredFile(directory, self._name(file), self._sizes[file], self._abilities, writable=self._writable)
+        try:
+            opened = self._opened(file, directory)
+        except OSError as error:
+            if error.errno not in _NO_DESCRIPTOR:
+                raise
+            close_idle()
+            opened = self._opened(file, directory)
         with self._lock:
             if self._directory is not None:
                 self._files[file] = opened
         return opened
+
+    def _opened(self, file: int, directory: OpenFile) -> StoredFile:
+        return StoredFile(directory, self._name(file), self._sizes[file], self._abilities, writable=self._writable)
+
+    def close_idle(self) -> None:
+        """Lets go of all files until they are opened again; who reads one goes on with it."""
+        with self._lock:
+            self._files.clear()
 
     def make(self, file: int) -> None:
         """Sees to it that file number `file` is there and can be written; see `make_hole`. Blocks. Raises `OSError`;
@@ -159,3 +182,15 @@ class StoredFiles:
         with self._lock:
             self._directory = None
             self._files.clear()
+
+
+_all: Final[WeakSet[StoredFiles]] = WeakSet()  # of the process, as its descriptors are
+_all_lock: Final = threading.Lock()  # a set that is walked through may not grow
+
+
+def close_idle() -> None:
+    """Closes the files of all layers that nobody reads at this moment."""
+    with _all_lock:
+        everybody = list(_all)
+    for files in everybody:
+        files.close_idle()
