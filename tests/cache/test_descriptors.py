@@ -22,10 +22,8 @@ DESCRIPTORS = LAYERS + 6  # of ours: a directory each, and three files (two desc
 def descriptors_left(count: int) -> Iterator[None]:
     """This process gets so many more. Others of it are below the limit's number, wherever they are."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = []
     with ExitStack() as stack:
-        for _ in range(count):
-            free.append(os.open("/dev/null", os.O_RDONLY))
+        free = [os.open("/dev/null", os.O_RDONLY) for _ in range(count)]
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(free) + 1, hard))
         for descriptor in free:

@@ -73,7 +73,7 @@ def main() -> None:
             met = name_of(failure)
         first = number * len(starts) // readers
         started.wait()
-        for start in (*starts[first:], *starts[:first]):
+        for start in (*starts[first:], *starts[:first]) if file >= 0 else ():
             try:
                 data = os.pread(file, BLOCK_BYTES, start)
             except OSError as failure:

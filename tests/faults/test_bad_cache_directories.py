@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -107,8 +108,13 @@ REASONS: dict[Callable[[Path], None], str] = {
 
 
 @pytest.mark.fault("K")
-@pytest.mark.parametrize("verb", ["warmup", "cache info", "cache prune"])
-@pytest.mark.parametrize("make", REASONS, ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    ("make", "verb"),
+    [
+        pytest.param(make, verb, id=f"{make.__name__.replace('_', ' ')}, {verb}")
+        for make, verb in product(REASONS, ["warmup", "cache info", "cache prune"])
+    ],
+)
 def test_what_is_no_cache_of_ours_is_refused_and_left_alone(tmp_path: Path, make: Callable[[Path], None], verb: str) -> None:
     root = tmp_path / "parent" / "cache"
     root.parent.mkdir()
@@ -167,8 +173,14 @@ def test_a_place_where_we_may_not_write_is_refused(tmp_path: Path, shell: Shell)
 
 @pytest.mark.fault("F")
 @pytest.mark.fuse
-@pytest.mark.parametrize("alive", [True, False], ids=["alive", "stuck"])
-@pytest.mark.parametrize("below", ["", "deep/below"], ids=["its root", "deep below"])
+@pytest.mark.parametrize(
+    ("below", "alive"),
+    [
+        pytest.param(below, alive, id=f"{place}, {state}")
+        for below, place in {"": "its root", "deep/below": "deep below"}.items()
+        for alive, state in {True: "alive", False: "stuck"}.items()
+    ],
+)
 def test_a_place_on_a_mount_of_ours_is_refused_whether_it_answers_or_not(tmp_path: Path, alive: bool, below: str) -> None:
     place, free = tmp_path / "mnt", tmp_path / "free"
     place.mkdir()

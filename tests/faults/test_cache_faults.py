@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -109,12 +110,13 @@ def mount_obediently(here: Remote, shell: Shell) -> Mount:
     return Mount(shell, place, ran, daemon)
 
 
-@pytest.mark.parametrize("when", ["before it is mounted", "while it is mounted"])
-@pytest.mark.parametrize("case", CASES)
-def test_a_file_that_is_hurt(here: Remote, shell: Shell, case: str, when: str) -> None:
-    find, damage = CASES[case]
+@pytest.mark.parametrize(
+    ("find", "damage", "when"),
+    [pytest.param(*CASES[case], when, id=f"{case}, {when} it is mounted") for case, when in product(CASES, ["before", "while"])],
+)
+def test_a_file_that_is_hurt(here: Remote, shell: Shell, find: Find, damage: Callable[[Path, Path], None], when: str) -> None:
     path, elsewhere = find(shell.cache, here.kit), shell.home / "elsewhere"
-    if when.startswith("before"):
+    if when == "before":
         hurt(path, damage, elsewhere)
         mount = mount_obediently(here, shell)
     else:

@@ -257,14 +257,3 @@ def test_the_kernel_gives_up_a_daemon_that_answers_nobody(here: Remote, shell: S
         here.is_right_afterwards(shell, mount)
     finally:
         mount.end()
-
-
-def test_twenty_mounts_one_after_another(here: Remote, shell: Shell) -> None:
-    place = shell.new_place()
-    for _ in range(20):
-        with shell.mounted(here.reference, place=place) as mount:
-            here.reads_right(shell, mount)
-            mount.umount()
-    assert shell.is_tidy()
-    assert os.listdir(shell.cache / "staging") == []
-    assert os.listdir(shell.home / "tmp") == []

@@ -275,7 +275,7 @@ def cases(is_said: Callable[[str, Damage], bool]) -> list[object]:
     return [
         pytest.param(
             (name, damage),
-            id=f"{damage.__name__} of {name}",
+            id=f"{damage.__name__.replace('_', ' ')} of {name}",
             marks=[pytest.mark.logs(FETCHED_AGAIN)] if is_said(name, damage) else [],
         )
         for name, damage in itertools.product(KINDS, (*DAMAGES, *OF_MODES))
@@ -318,7 +318,7 @@ def test_all_of_it_is_private(template: Template) -> None:
 def test_files_that_we_may_not_open(tmp_path: Path) -> None:
     """The column that root does not feel: the matrix once more, by a root who has to obey modes."""
     without = ["setpriv", "--inh-caps=-dac_override,-dac_read_search", "--bounding-set=-dac_override,-dac_read_search"]
-    words = ["-m", "pytest", "-q", "-k", "no_permission", "-p", "no:cacheprovider"]
+    words = ["-m", "pytest", "-q", "-k", "no and permission", "-p", "no:cacheprovider"]
     command = [sys.executable, *words, "--basetemp", tmp_path / "there", __file__]  # else it tidies up after other runs
     done = subprocess.run([*without, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

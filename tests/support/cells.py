@@ -133,12 +133,13 @@ def run(directory: Path, case: str, processes: int, sizes: Sizes) -> Result:
             wrong_bytes=sum(report["wrong_bytes"] for report in reports),
             errors=[f"{path}: {error}" for report in reports for path, error in report["errors"].items()],
             staged=here.staged(),
-            logged=list(_misspoken(here.directory / "home")),
+            logged=list(misspoken(here.directory / "home")),
             seconds=seconds,
         )
 
 
-def _misspoken(home: Path) -> Iterator[str]:
+def misspoken(home: Path) -> Iterator[str]:
+    """What the logs of the mounts in `home` have that nobody should read."""
     for log in home.glob("mnt*.log"):
         try:
             judge_words(log.read_text("utf-8", "replace"), log.name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mkfs.units import KIB, MIB
-from tests.support.cells import CASES, Sizes, run
+from tests.support.cells import CASES, Sizes, misspoken, run
 
 pytestmark = pytest.mark.fuse
 
@@ -16,7 +16,20 @@ SIZES = Sizes(first_bytes=2 * MIB, shared_bytes=54 * MIB, own_bytes=2 * MIB, hel
 
 
 @pytest.mark.fault("M")
-@pytest.mark.parametrize("processes", [2, 8, pytest.param(32, marks=pytest.mark.long)], ids=lambda count: f"{count} processes")
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "processes"),
+    [
+        pytest.param(case, processes, id=f"{case}, {processes} processes", marks=[pytest.mark.long] if processes > 8 else [])
+        for case in CASES
+        for processes in (2, 8, 32)
+    ],
+)
 def test_each_byte_comes_from_the_origin_once_and_every_process_reads_it_right(tmp_path: Path, case: str, processes: int) -> None:
     assert run(tmp_path, case, processes, SIZES).misses == []
+
+
+def test_a_traceback_in_a_log_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "mnt1.log").write_text("all is well\n")
+    (tmp_path / "mnt2.log").write_text("Traceback (most recent call last):\n")
+    (found,) = misspoken(tmp_path)
+    assert found.startswith("TracebackShown: mnt2.log: ")

@@ -9,7 +9,7 @@ from mkfs.units import MIB
 from tests.support.cycles import WAYS, run
 from tests.support.mounting import Shell
 
-pytestmark = pytest.mark.fuse
+pytestmark = [pytest.mark.fuse, pytest.mark.fault("F")]
 
 CYCLES = {"background": 16, "foreground": 4}
 

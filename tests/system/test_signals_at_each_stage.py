@@ -24,7 +24,7 @@ from tests.support.kit_parts import layer_at, wrong_files
 from tests.support.leftovers import left_behind
 from tests.support.mounting import Shell, ended, refusal_of, state_of, wait_for
 
-pytestmark = pytest.mark.fuse
+pytestmark = [pytest.mark.fuse, pytest.mark.fault("F")]
 
 WAIT_SECONDS = 30
 ROOT = Path(__file__).resolve().parents[2]

@@ -164,6 +164,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.fault("F")
 def test_force_frees_readers_that_no_signal_ends_from_a_daemon_that_is_stopped(
     reference: str, registry: MemoryRegistry, shell: Shell
 ) -> None:

@@ -1,7 +1,7 @@
 """The stored files of a layer: direct reads into private memory, and reads of what the page cache has of our writes.
 
-Descriptors are the process's, and layers may be many: whoever gets none for a file closes those of all layers that only wait for their
-next read, and tries once more.
+Descriptors are the process's, and layers may be many: whoever gets none for a file closes those of all layers that only wait for
+their next read, and tries once more.
 """
 
 import errno
