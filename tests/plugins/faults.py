@@ -99,15 +99,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def written(page: str, results: dict[str, dict[str, str]]) -> str:
-    """The page with `results` between its marks."""
+    """The page with `results` between its marks; of a group that has none, what the page said before stays."""
     before, _, rest = page.partition(_BEGIN)
     _, _, after = rest.partition(_END)
     assert rest, "the page has no mark"
-    return f"{before}{_BEGIN}\n\n{tables(results)}\n{_END}{after}"
+    fresh = {group: {plain(name): plain(result) for name, result in cases.items()} for group, cases in results.items() if cases}
+    return f"{before}{_BEGIN}\n\n{tables(known(page) | fresh)}\n{_END}{after}"
 
 
 def tables(results: dict[str, dict[str, str]]) -> str:
-    """The summary, then all cases by group."""
+    """The summary, then all cases by group. Names and results are plain."""
     lines = ["| group | what | cases | passed | failed | cannot happen here |", "|---|---|---:|---:|---:|---:|"]
     sums = [0, 0, 0, 0]
     for letter, group in GROUPS.items():
@@ -121,21 +122,27 @@ def tables(results: dict[str, dict[str, str]]) -> str:
     for letter, group in GROUPS.items():
         lines += ["", f"### {letter}: {group.what}", ""]
         for name, result in results.get(letter, {}).items():
-            lines.append(f"- {plain(name)}" + ("" if result == "passed" else f" — **{plain(result)}**"))
+            lines.append(f"- {name}" + ("" if result == "passed" else f" — **{result}**"))
         lines += [f"- *cannot happen here*: {name}: {reason}" for name, reason in group.absent.items()]
     return "\n".join(lines) + "\n"
 
 
 def cases_on(page: str) -> dict[str, list[str]]:
     """The cases that a page lists, by group."""
-    listed: dict[str, list[str]] = {}
+    return {group: list(cases) for group, cases in known(page).items()}
+
+
+def known(page: str) -> dict[str, dict[str, str]]:
+    """What a page says of each case, by group."""
+    listed: dict[str, dict[str, str]] = {}
     group = ""
     for line in page.partition(_BEGIN)[2].partition(_END)[0].splitlines():
         if heading := re.match(r"### ([A-Z]): ", line):
             group = heading[1]
-            listed[group] = []
+            listed[group] = {}
         elif line.startswith("- ") and not line.startswith("- *cannot"):
-            listed[group].append(line[2:].partition(" — **")[0])
+            name, _, result = line[2:].partition(" — **")
+            listed[group][name] = result.removesuffix("**") or "passed"
     return listed
 
 

@@ -15,7 +15,17 @@ def test_results_stand_between_the_marks_and_are_found_again() -> None:
     assert "| T | tars that are damaged, exotic or hostile | 2 | 1 | 1 | 0 |" in page
     assert "- b — **failed: WrongByte: at 3**" in page
     assert cases_on(page)["T"] == ["a name: x\\_y", "b"]
-    assert written(page, {"T": {"a name: x_y": "passed"}}).count(_BEGIN) == 1
+    again = written(page, {"T": {"a name: x_y": "passed"}, "Z": {"z": "passed"}})
+    assert again.count(_BEGIN) == 1
+    assert (cases_on(again)["T"], cases_on(again)["Z"]) == (["a name: x\\_y"], ["z"])
+
+
+def test_a_run_of_some_groups_leaves_the_others_as_they_were() -> None:
+    page = written(PAGE, {"T": {"a_b": "passed", "c": "failed: x_y"}})
+    again = written(page, {"Z": {"z": "passed"}})
+    assert cases_on(again)["T"] == ["a\\_b", "c"]
+    assert "- c — **failed: x\\_y**" in again
+    assert "| T | tars that are damaged, exotic or hostile | 2 | 1 | 1 | 0 |" in again
 
 
 def test_a_case_is_noted_by_the_worst_of_its_phases(pytester: pytest.Pytester) -> None:
