@@ -23,7 +23,7 @@ from tests.archive.test_compression import WINDOW_128_KIB, frame, gzip_of, repea
 from tests.faults.conftest import Disk
 from tests.faults.inputs import FINE, NO_ROOM, Shown, Stand, modelkit, modelpack, raw, shown
 
-pytestmark = [pytest.mark.fuse, pytest.mark.fault("Z")]
+pytestmark = [pytest.mark.fuse, pytest.mark.fault("Z"), pytest.mark.share(4)]
 
 BROKEN = [
     "no gzip at all",

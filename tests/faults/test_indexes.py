@@ -38,7 +38,7 @@ from tests.support.indexed import layer, table_of
 from tests.support.mounting import Shell
 from tests.support.signing import KeyPair, key_pair
 
-pytestmark = [pytest.mark.fuse, pytest.mark.fault("I")]
+pytestmark = [pytest.mark.fuse, pytest.mark.fault("I"), pytest.mark.share(4)]
 
 WEIGHTS = Random(9).randbytes(4 * MIB + 7)
 LARGE, SMALL = Random(10).randbytes(2 * MIB), bytes(range(256)) * 4

@@ -35,7 +35,7 @@ from tests.faults.inputs import (
     raw,
 )
 
-pytestmark = [pytest.mark.fuse, pytest.mark.fault("J")]
+pytestmark = [pytest.mark.fuse, pytest.mark.fault("J"), pytest.mark.share(4)]
 
 WEIGHTS = bytes(range(253)) * 9000  # 2.2 MiB: not fetched before it is read
 MADE = modelpack(raw("w", WEIGHTS))

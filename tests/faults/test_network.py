@@ -156,6 +156,7 @@ def seen(kit: Kit, tmp_path_factory: pytest.TempPathFactory) -> Mapping[tuple[st
 
 
 @pytest.mark.fault("N")
+@pytest.mark.long
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("name", WAYS)
 def test_network(seen: Mapping[tuple[str, str], Seen], name: str, state: str) -> None:

@@ -29,7 +29,7 @@ from tests.archive.tarballs import (
 from tests.faults.inputs import FINE, Shown, Stand, modelkit, modelpack, packed, shown
 from tests.tree import test_hostile_trees as trees
 
-pytestmark = [pytest.mark.fuse, pytest.mark.fault("T")]
+pytestmark = [pytest.mark.fuse, pytest.mark.fault("T"), pytest.mark.share(4)]
 
 BEFORE = member(b"before", bytes(range(256)) * (8 * 1024))  # 2 MiB: a layer that begins so is hopped through, not read whole
 

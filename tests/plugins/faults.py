@@ -6,12 +6,13 @@ writes the results between the page's marks: a row for each group, and each case
 here stands in `tests.faults.groups` with its reason and is counted apart. A test with parameters is one case for each of them.
 
 `@pytest.mark.long`, at a test or one of its parameters: takes too long for each run. It is deselected without `--all-faults`, which
-scripts/faults gives, and the page says so beside it.
+scripts/faults gives, and the page says so beside it. Of a test with very many cases that differ in their data alone, each run has a
+share: `@pytest.mark.share(4)` leaves every fourth of them.
 """
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Generator
 from pathlib import Path
 from typing import Final
@@ -56,11 +57,18 @@ def case_of(item: pytest.Item) -> tuple[str, str] | None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselects what takes long, unless all is asked for."""
-    if not config.getoption("--all-faults"):
-        late = [item for item in items if item.get_closest_marker("long")]
+    if config.getoption("--all-faults"):
+        return
+    late, turns = set(), Counter[str]()
+    for item in items:
+        share = item.get_closest_marker("share")
+        test = item.nodeid.partition("[")[0]
+        if item.get_closest_marker("long") or (share and turns[test] % share.args[0]):
+            late.add(item)
+        turns[test] += 1
+    if late:
+        config.hook.pytest_deselected(items=[item for item in items if item in late])
         items[:] = [item for item in items if item not in late]
-        if late:
-            config.hook.pytest_deselected(items=late)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -118,9 +126,10 @@ def tables(results: dict[str, dict[str, str]]) -> str:
         sums = [total + number for total, number in zip(sums, numbers, strict=True)]
         lines.append(f"| {letter} | {group.what} | {' | '.join(map(str, numbers))} |")
     lines.append(f"| | **all** | {' | '.join(f'**{number}**' for number in sums)} |")
-    lines += ["", f"Cases marked *{_ONLY_THERE}* take too long for each run of the tests."]
+    lines += ["", f"Cases marked *{_ONLY_THERE}* take too long for each run of the tests; of T, Z, J and I each run has a share."]
     for letter, group in GROUPS.items():
         lines += ["", f"### {letter}: {group.what}", ""]
+        lines += [] if results.get(letter) else ["Not run since its cases changed."]
         for name, result in results.get(letter, {}).items():
             lines.append(f"- {name}" + ("" if result == "passed" else f" — **{result}**"))
         lines += [f"- *cannot happen here*: {name}: {reason}" for name, reason in group.absent.items()]

@@ -57,6 +57,22 @@ def test_a_case_is_noted_by_the_worst_of_its_phases(pytester: pytest.Pytester) -
     assert "- untidy — **failed: AssertionError: left behind**" in text
 
 
+def test_of_very_many_cases_each_run_has_a_share(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nmarkers =\n    fault(group): a case\n    share(n): of many")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.share(4)
+        @pytest.mark.fault("T")
+        @pytest.mark.parametrize("n", range(10))
+        def test_many(n): assert n % 4 == 0
+        """
+    )
+    pytester.runpytest_inprocess("-p", "tests.plugins.faults").assert_outcomes(passed=3, deselected=7)
+    pytester.runpytest_inprocess("-p", "tests.plugins.faults", "--all-faults").assert_outcomes(passed=3, failed=7)
+
+
 def test_what_takes_long_runs_only_where_all_is_asked_for_and_the_page_says_so(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nmarkers =\n    fault(group): a case\n    long: takes long")
     pytester.makepyfile(
