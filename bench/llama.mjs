@@ -1,4 +1,5 @@
-// llama.cpp loads a GGUF and says eight tokens: `node bench/llama.mjs DIRECTORY_OF_LLAMA`, the other end of bench.reader's `Reader`.
+// llama.cpp loads a GGUF and says eight tokens, the other end of bench.reader's `Reader`:
+// `node bench/llama.mjs DIRECTORY_OF_LLAMA [mmap|read|direct]`: how it reads, by a mapping unless told otherwise.
 
 import { createInterface } from "node:readline";
 import { createRequire } from "node:module";
@@ -7,6 +8,7 @@ import { join, resolve } from "node:path";
 
 const PROMPT = "The capital of France is";
 const TOKENS = 8;
+const mode = process.argv[3] ?? "mmap";
 
 const libraries = join(resolve(process.argv[2]), "bins", "linux-x64");
 const llama = createRequire(import.meta.url)(join(libraries, "llama-addon.node"));
@@ -21,7 +23,7 @@ const before = process.resourceUsage();
 const started = performance.now();
 
 const [name] = readdirSync(directory).filter((each) => each.endsWith(".gguf"));
-const model = new llama.AddonModel(join(directory, name), { gpuLayers: 0, useMmap: true });
+const model = new llama.AddonModel(join(directory, name), { gpuLayers: 0, useMmap: mode === "mmap", useDirectIo: mode === "direct" });
 if (!(await model.init())) throw new Error("the model does not load");
 const context = new llama.AddonContext(model, { contextSize: 256, batchSize: 64, sequences: 1, threads: 2, embeddings: false });
 await context.init();

@@ -7,5 +7,6 @@ pytest_plugins = [
     "tests.plugins.logs",
     "tests.plugins.mounts",
     "tests.plugins.needs",
+    "tests.plugins.readers",
     "tests.plugins.trio_tests",
 ]
