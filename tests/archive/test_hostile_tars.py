@@ -106,6 +106,10 @@ ACCEPTED: dict[str, tuple[bytes, tuple[Entry, ...]]] = {
     ),
     "PAX time before 1970": (pax({b"mtime": b"-1.5"}) + header() + END, (entry(content_offset=3 * BLOCK, mtime_seconds=-2),)),
     "PAX time of a whole second": (
+        pax({b"mtime": b"-1"}) + header() + END,
+        (entry(content_offset=3 * BLOCK, mtime_seconds=-1),),
+    ),
+    "PAX time before 1970 with a fraction of nothing": (
         pax({b"mtime": b"-1.000"}) + header() + END,
         (entry(content_offset=3 * BLOCK, mtime_seconds=-1),),
     ),

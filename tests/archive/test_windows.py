@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from itertools import pairwise
 
-from mkfs.archive.windows import HEAD_WINDOW_BYTES, LARGEST_WINDOW_BYTES, NEAR_BYTES, TAIL_BYTES, next_window
+from mkfs.archive.windows import HEAD_WINDOW_BYTES, LARGEST_WINDOW_BYTES, NEAR_BYTES, TAIL_BYTES, is_padded, next_window
 from mkfs.ranges import ByteRange
 from tests.archive.tarballs import BLOCK, END, extended, header, member, pax, record, scan_windows
 
@@ -103,3 +103,7 @@ def test_windows_start_at_what_is_wanted_and_stay_in_the_layer() -> None:
     assert next_window(far, far.start + HEAD_WINDOW_BYTES + TAIL_BYTES) == ByteRange(
         far.start, far.start + HEAD_WINDOW_BYTES + TAIL_BYTES
     )
+
+
+def test_whether_an_archive_may_be_padded_is_told_by_its_length() -> None:
+    assert [size_bytes for size_bytes in (0, 512, 10_239, 10_240, 10_241, 20_480) if is_padded(size_bytes)] == [0, 10_240, 20_480]

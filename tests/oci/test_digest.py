@@ -17,6 +17,12 @@ def test_a_digest_prints_as_it_was_read(text: str) -> None:
     assert str(Digest.parse(text)) == text
 
 
+def test_what_nothing_rests_on_may_be_no_digest() -> None:
+    assert Digest.found_in(f"sha256:{EMPTY}") == Digest("sha256", EMPTY)
+    assert Digest.found_in(f"blake3:{EMPTY}") is None
+    assert Digest.found_in("") is None
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -79,6 +79,25 @@ def test_nesting_has_a_limit_far_from_the_stack(opening: bytes, closing: bytes, 
         decode(opening * (fits + 1) + b"1" + closing * (fits + 1))
 
 
+@pytest.mark.parametrize("closed", [1, 2, DEPTH_LIMIT])
+def test_what_was_closed_before_is_counted_once(closed: int) -> None:
+    def nested(levels: int) -> bytes:
+        return b'{"a":{"b":{"c":' + b"[" * (levels - 3) + b"[]," * closed + b"[]" + b"]" * (levels - 3) + b"}}}"
+
+    def beside(levels: int) -> bytes:
+        return b'{"a":{"b":{"c":[' + b"[]," * closed + b"[" * (levels - 4) + b"]" * (levels - 4) + b"]}}}"
+
+    decode(nested(DEPTH_LIMIT - 1))
+    decode(beside(DEPTH_LIMIT))
+    for data in (nested(DEPTH_LIMIT), beside(DEPTH_LIMIT + 1)):
+        with pytest.raises(BadDocument, match="nested deeper"):
+            decode(data)
+
+
+def test_a_number_may_have_forty_digits() -> None:
+    assert decode(b'{"a":' + b"9" * 40 + b"}") == {"a": 10**40 - 1}
+
+
 @pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 100_000, b'{"a":"\\"' + b"[" * 10 + b'","b":' + b"[" * 100_000])
 def test_a_tower_of_brackets_is_a_bad_document_and_no_crash(data: bytes) -> None:
     limit = sys.getrecursionlimit()

@@ -288,6 +288,33 @@ def test_embedded_content_that_is_not_what_the_descriptor_says_is_refused(data: 
         decode_manifest(data)
 
 
+def test_an_index_may_have_a_subject_too() -> None:
+    found = decode_manifest(index(subject=descriptor(mediaType=OCI_MANIFEST)))
+    assert isinstance(found, Index)
+    assert found.subject == Descriptor(OCI_MANIFEST, DIGEST, 2)
+    plain = decode_manifest(index())
+    assert plain.subject is None
+    with pytest.raises(BadDocument, match=r"manifest: subject\.digest"):
+        decode_manifest(index(subject=descriptor(digest="sha256:x")))
+
+
+def test_a_media_type_may_be_as_long_as_two_names_and_a_slash() -> None:
+    longest = f"{'a' * 127}/{'b' * 127}"
+    found = decode_manifest(manifest(artifactType=longest))
+    assert found.artifact_type == longest
+    with pytest.raises(BadDocument, match="no media type"):
+        decode_manifest(manifest(artifactType=f"{longest}b"))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, "None"), ("two", "'two'"), (1, "1"), (2.5, "2.5"), ([1, 2], "a list"), ({"a": 1}, "a dict")]
+)
+def test_a_value_that_may_be_large_is_shown_by_its_kind(value: object, shown: str) -> None:
+    with pytest.raises(BadDocument) as caught:
+        decode_manifest(manifest(schemaVersion=value))
+    assert f"is {shown} (" in caught.value.what
+
+
 def test_embedded_nothing_is_content_too() -> None:
     found = decode_manifest(embedded(b"", digest=str(Digest.of(b"")), size=0))
     assert isinstance(found, Manifest)

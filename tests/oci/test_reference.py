@@ -63,6 +63,7 @@ def test_a_reference_reads_back_from_its_text(registry: str, repository: str, ta
         ("oci:/a\xa0\U0001f600:1", Reference("", "/a\xa0\U0001f600", "1")),
         ("oci:/a:b/models", Reference("", "/a:b/models")),
         ("oci:/a:b/:7b", Reference("", "/a:b/", "7b")),
+        (f"oci:/a:b/c:7b@sha256:{HEX}", Reference("", "/a:b/c", "7b", DIGEST)),
         ("ghcr.io/x:1", Reference("ghcr.io", "x", "1")),
     ],
 )
@@ -70,6 +71,17 @@ def test_a_source_may_be_a_layout_directory(text: str, expected: Reference) -> N
     assert Reference.parse_source(text) == expected
     assert str(expected) == text
     assert expected.is_layout == text.startswith("oci:")
+
+
+def test_a_source_in_a_registry_may_begin_with_an_alias() -> None:
+    assert Reference.parse_source("hub/x:1", {"hub": "ghcr.io"}) == Reference("ghcr.io", "x", "1")
+
+
+def test_a_name_has_up_to_255_characters() -> None:
+    longest = "x" * (255 - len("ghcr.io/"))
+    assert Reference.parse(f"ghcr.io/{longest}:1").repository == longest
+    with pytest.raises(BadReference, match="too long"):
+        Reference.parse(f"ghcr.io/{longest}x:1")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +117,7 @@ def test_a_repository_as_a_whole_is_named_only_where_that_will_do() -> None:
         ("ghcr.io/x:1", {"ghcr.io": "mirror.example"}, "mirror.example/x:1"),
         ("a/x:1", {"a": "localhost/b", "localhost": "ghcr.io"}, "localhost/b/x:1"),
         ("ghcr.io/a/x:1", {"a": "localhost"}, "ghcr.io/a/x:1"),
+        ("hub/team/llama:7b", {"hub": "ghcr.io"}, "ghcr.io/team/llama:7b"),
     ],
 )
 def test_an_alias_stands_for_the_first_component_and_is_replaced_once(text: str, aliases: dict[str, str], expected: str) -> None:
@@ -127,8 +140,11 @@ def test_a_default_registry_stands_before_what_names_none(text: str, expected: s
 
 
 def test_a_bad_default_registry_is_named_as_such() -> None:
-    with pytest.raises(BadReference, match="the default registry is not a registry"):
+    with pytest.raises(BadReference, match="the default registry is not a registry") as caught:
         Reference.parse("llama:7b", {"": "https://ghcr.io"})
+    assert "host[:port][/path]" in caught.value.hint
+    with pytest.raises(BadReference, match="the alias 'hub' is not a registry"):
+        Reference.parse("hub/llama:7b", {"hub": "https://ghcr.io"})
 
 
 @pytest.mark.parametrize("value", ["http://localhost:5000", "user:secret@localhost:5000", "localhost port 5000", "", "nohost"])
@@ -156,6 +172,9 @@ def test_a_bad_alias_is_refused_and_tells_no_secret(value: str) -> None:
         ),
         ("oci://ghcr.io/x:1", "starts with a scheme", "write it without: ghcr.io/x:1"),
         ("ghcr.io/x:a,b", "not a tag: 'a,b'", "name one tag"),
+        ("ghcr.io/x:-a", "not a tag: '-a'", "up to 128 letters"),
+        ("ghcr.io/x..y:1", "not a repository: 'x..y'", "lower-case letters and digits"),
+        ("user:secret@ghcr.io/x:1", "'@' before its repository", "REGISTRY/REPOSITORY:TAG"),
         ("ghcr.io/x@sha256:12", "not a sha256 digest", "64 lower-case hex digits"),
         ("ghcr.io:0/x:1", "not a registry", "host:port"),
     ],
@@ -165,6 +184,13 @@ def test_the_hint_says_what_to_write_instead(text: str, what: str, hint: str) ->
         Reference.parse(text)
     assert what in caught.value.what
     assert hint in caught.value.hint
+
+
+def test_a_hint_says_nothing_that_is_not_the_matter() -> None:
+    for text, absent in (("https://ghcr.io/x:1", "plain-http"), ("team/llama:7b", "and repository")):
+        with pytest.raises(BadReference) as caught:
+            Reference.parse(text)
+        assert absent not in "".join(caught.value.lines())
 
 
 @pytest.mark.parametrize(

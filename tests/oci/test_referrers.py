@@ -8,9 +8,17 @@ import pytest
 from mkfs.errors import BadDocument
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
-from mkfs.oci.manifest import MANIFEST_LIMIT_BYTES
-from mkfs.oci.media_types import OCI_INDEX, OCI_MANIFEST
-from mkfs.oci.referrers import decode_referrers, fallback_tag, signature_tag, with_referrer
+from mkfs.oci.manifest import MANIFEST_LIMIT_BYTES, Index, Manifest
+from mkfs.oci.media_types import OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
+from mkfs.oci.referrers import (
+    artifact_type_of,
+    decode_referrers,
+    encode_referrers,
+    fallback_tag,
+    is_vague,
+    signature_tag,
+    with_referrer,
+)
 
 SHA256: Final = Digest.of(b"")
 REFERRER: Final = Descriptor(OCI_MANIFEST, SHA256, 7, {"made": "now"}, "application/x")
@@ -83,3 +91,58 @@ def test_a_full_list_takes_no_more() -> None:
     full = {"schemaVersion": 2, "manifests": [], "annotations": {"a": "x" * (MANIFEST_LIMIT_BYTES - 200)}}
     with pytest.raises(BadDocument, match="full"):
         with_referrer(json.dumps(full).encode(), REFERRER)
+
+
+def test_a_list_with_just_enough_room_takes_one_more() -> None:
+    def listed(length: int) -> bytes:
+        return json.dumps({"schemaVersion": 2, "manifests": [], "annotations": {"a": "x" * length}}).encode()
+
+    small = with_referrer(listed(0), REFERRER)
+    assert small is not None
+    room = MANIFEST_LIMIT_BYTES - len(small)
+    full = with_referrer(listed(room), REFERRER)
+    assert full is not None
+    assert len(full) == MANIFEST_LIMIT_BYTES
+    with pytest.raises(BadDocument, match="full"):
+        with_referrer(listed(room + 1), REFERRER)
+
+
+def test_letters_take_no_more_room_than_they_did() -> None:
+    data = with_referrer(json.dumps({"schemaVersion": 2, "manifests": [], "annotations": {"a": "\u00fc"}}).encode(), REFERRER)
+    assert data is not None
+    assert "\u00fc".encode() in data
+    assert b" " not in data
+
+
+def test_a_list_of_null_is_empty() -> None:
+    data = with_referrer(b'{"schemaVersion":2,"manifests":null}', REFERRER)
+    assert data is not None
+    assert decode_referrers(data) == (REFERRER,)
+
+
+def test_a_list_is_read_as_the_registry_sent_it() -> None:
+    with pytest.raises(BadDocument, match="sent as"):
+        decode_referrers(encode_referrers([]), OCI_MANIFEST)
+
+
+def test_a_list_that_we_write_is_read_again() -> None:
+    other = Descriptor(OCI_MANIFEST, Digest.of(b"other"), 5, {"a": "\u00fc"}, "application/x")
+    data = encode_referrers([REFERRER, other])
+    assert decode_referrers(data, OCI_INDEX) == (REFERRER, other)
+    fields = json.loads(data)
+    assert (fields["schemaVersion"], fields["mediaType"], len(fields["manifests"])) == (2, OCI_INDEX, 2)
+    assert "\u00fc".encode() in data
+    assert b" " not in data
+
+
+def test_a_manifest_is_what_it_says_or_what_its_config_says() -> None:
+    config = Descriptor("application/config", SHA256, 0)
+    assert artifact_type_of(Manifest(OCI_MANIFEST, "application/x", config, ())) == "application/x"
+    assert artifact_type_of(Manifest(OCI_MANIFEST, "", config, ())) == "application/config"
+    assert artifact_type_of(Index(OCI_INDEX, "application/x", ())) == "application/x"
+    assert artifact_type_of(Index(OCI_INDEX, "", ())) == ""
+
+
+@pytest.mark.parametrize(("artifact_type", "vague"), [("", True), (OCI_EMPTY, True), ("application/x", False)])
+def test_an_entry_without_a_type_of_its_own_is_vague(artifact_type: str, vague: bool) -> None:
+    assert is_vague(Descriptor(OCI_MANIFEST, SHA256, 7, {}, artifact_type)) is vague

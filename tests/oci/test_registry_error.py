@@ -74,3 +74,8 @@ def test_what_could_be_a_secret_is_left_out(message: str) -> None:
     said = describe_error(body({"code": "UNKNOWN", "message": message}))
     assert "SECRET" not in said
     assert said.endswith("… today")
+
+
+def test_a_line_of_just_the_length_is_not_cut() -> None:
+    assert describe_error(body({"message": "x" * 200})) == "x" * 200
+    assert describe_error(body({"message": "x" * 201})) == "x" * 199 + "\u2026"

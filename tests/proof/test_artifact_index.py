@@ -325,6 +325,54 @@ def test_two_that_disagree_name_layer_and_range() -> None:
     assert str(right.index.layer) in caught.value.where
 
 
+def test_whatever_is_wrong_with_a_layer_the_error_names_it(monkeypatch: pytest.MonkeyPatch, artifact: IndexedArtifact) -> None:
+    plain, raw, packed = artifact.layers
+    of_plain = plain.index
+    misplaced = ChunkIndex(raw.index.layer, raw.index.grid, raw.index.digests, of_plain.table)
+    uncut = Grid(of_plain.grid.size_bytes, [Segment(ByteRange(0, of_plain.grid.size_bytes), 0, 0)])
+    coarse = ChunkIndex(of_plain.layer, uncut, bytes(uncut.count * DIGEST_BYTES), of_plain.table)
+    renamed = ChunkIndex(of_plain.layer, of_plain.grid, of_plain.digests, of_plain.table[:-1])
+    whole = replace(plain.descriptor, size_bytes=1)
+    of_packed = packed.index
+    longer = ChunkIndex(of_packed.layer, of_packed.grid, of_packed.digests, of_packed.table, compression="gzip", stored_bytes=1)
+    wrongs: list[tuple[Digest, Callable[[], object]]] = [
+        (of_plain.layer, lambda: ArtifactIndex(SUBJECT, [of_plain, of_plain])),
+        (raw.index.layer, lambda: ArtifactIndex(SUBJECT, [misplaced])),
+        (of_plain.layer, lambda: ArtifactIndex(SUBJECT, [coarse])),
+        (of_plain.layer, lambda: ArtifactIndex(SUBJECT, [of_plain]).check_subject(SUBJECT, [raw.descriptor])),
+        (of_plain.layer, lambda: ArtifactIndex(SUBJECT, [of_plain]).check_subject(SUBJECT, [whole])),
+        (of_packed.layer, lambda: check_layer(of_packed, packed.descriptor, "zstd")),
+        (of_packed.layer, lambda: agree_on_layer(of_packed, longer)),
+        (of_plain.layer, lambda: agree_on_layer(of_plain, renamed)),
+    ]
+    for layer_digest, wrong in wrongs:
+        with pytest.raises(IntegrityError) as caught:
+            wrong()
+        assert caught.value.where == f"layer {layer_digest}"
+    monkeypatch.setattr("mkfs.proof.artifact_index.NODES_LIMIT", 0)
+    with pytest.raises(IntegrityError) as caught:
+        ArtifactIndex(SUBJECT, [of_plain])
+    assert str(SUBJECT) in caught.value.where
+
+
+def test_compressions_that_differ_are_both_named(artifact: IndexedArtifact) -> None:
+    of_plain, plain = artifact.layers[0].index, artifact.layers[0].descriptor
+    of_packed, packed = artifact.layers[2].index, artifact.layers[2].descriptor
+    with pytest.raises(IntegrityError, match="got none, expected zstd"):
+        check_layer(of_plain, plain, "zstd")
+    with pytest.raises(IntegrityError, match="got gzip, expected none"):
+        check_layer(of_packed, packed, "")
+
+
+def test_what_lies_between_large_files_is_read_back_where_it_was_stored() -> None:
+    content = tar(a=b"a" * MIB, b=b"small", c=b"c" * MIB, d=b"d" * (2 * MIB), e=b"e" * 5000)
+    index = layer(content, table_of(content)).index
+    rest = [segment.file_offset for segment in index.grid.segments if segment.file == 0]
+    assert len(rest) > 2
+    [read] = ArtifactIndex.decode(ArtifactIndex(SUBJECT, [index]).encode()).layers
+    assert [segment.file_offset for segment in read.grid.segments if segment.file == 0] == rest
+
+
 def test_two_that_disagree_about_names_or_sizes_say_so() -> None:
     content = tar(small=b"abc", other=b"d")
     right = layer(content, table_of(content)).index

@@ -48,6 +48,19 @@ def test_log_entries_and_a_missing_hint_change_nothing() -> None:
     assert decode_bundle(json.dumps(fields).encode()) == Bundle(decode_bundle(REAL).content, "")
 
 
+def test_a_hint_that_is_no_text_is_none() -> None:
+    fields = json.loads(REAL)
+    for hint in (7, None, ["x"]):
+        fields["verificationMaterial"] = {"publicKey": {"hint": hint}}
+        assert decode_bundle(json.dumps(fields).encode()).hint == ""
+
+
+def test_the_hint_of_a_signed_file_is_read_too() -> None:
+    fields = json.loads((COSIGN / "p256.file.json").read_bytes())
+    fields["verificationMaterial"] = {"publicKey": {"hint": "which"}}
+    assert decode_bundle(json.dumps(fields).encode()).hint == "which"
+
+
 def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
     fields = json.loads(REAL)
     change(fields)

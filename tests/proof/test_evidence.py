@@ -76,13 +76,13 @@ def test_what_cosign_signed_counts(kind: str) -> None:
     assert isinstance(statement, SignedStatement)
     index = examine.signed_document(statement, DOCUMENT)
     assert isinstance(index, SignedIndex)
-    assert (index.key_id, index.index.encode()) == (key_id, DOCUMENT)
+    assert (index.what, index.key_id, index.index.encode()) == ("it", key_id, DOCUMENT)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_signed_manifest_file_is_a_signature_of_the_artifact(kind: str) -> None:
     data = (COSIGN / f"{kind}.file.json").read_bytes()
-    assert isinstance(of_cosign(kind).bundle("it", data), Signature)
+    assert of_cosign(kind).bundle("it", data) == Signature("it", of_cosign(kind).keys[0].id)
     other = MANIFEST.replace(b'"schemaVersion": 2', b'"schemaVersion":  2')
     assert other != MANIFEST
     assert NOT_TRUSTED in refused(of_cosign(kind, other).bundle("it", data))
@@ -238,6 +238,7 @@ def test_an_unsigned_document_must_be_one_and_fit_the_manifest(artifact: Indexed
     examine, document = examiner(artifact), artifact.index.encode()
     found = examine.document("it", document)
     assert isinstance(found, UnsignedIndex)
+    assert found.what == "it"
     assert found.index.encode() == document
     assert "does not decode" in refused(examine.document("it", document[:-1]))
     assert "another artifact" in refused(examine.document("it", sample("another").index.encode()))

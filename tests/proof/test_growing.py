@@ -97,3 +97,10 @@ def test_what_is_no_tar_is_refused_on_the_way_or_at_the_end() -> None:
     with pytest.raises(BadArchive, match="content ends past the end") as caught:
         growing.finish("gzip", 9)
     assert str(LAYER) in caught.value.where
+
+
+def test_the_digest_of_the_content_comes_along() -> None:
+    growing = GrowingIndex(LAYER, tar=False)
+    growing.feed(memoryview(NOISE)[:600])
+    diff_id = Digest.of(NOISE[:600])
+    assert growing.finish("gzip", 9, diff_id).diff_id == diff_id

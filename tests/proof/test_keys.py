@@ -165,8 +165,9 @@ def test_a_key_that_cosign_sealed_is_opened_with_its_password() -> None:
 def test_without_pynacl_a_sealed_key_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nacl.secret", None)
     with pytest.raises(UsageError, match="sealed by cosign") as caught:
-        SigningKey.read((COSIGN / "p256.key").read_bytes(), PASSWORD.encode())
+        SigningKey.read((COSIGN / "p256.key").read_bytes(), PASSWORD.encode(), "cosign.key")
     assert "mkfs[sign]" in caught.value.hint
+    assert caught.value.where == "cosign.key"
 
 
 @pytest.mark.parametrize(
@@ -199,6 +200,18 @@ def test_no_file_makes_the_password_cost_more_than_its_bound(monkeypatch: pytest
         with pytest.raises(UsageError, match="cannot be read"):
             SigningKey.read(pem, PASSWORD.encode())
     assert len(asked) == 1  # for the file as cosign wrote it
+
+
+def test_a_password_may_cost_as_much_as_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, int]] = []
+    monkeypatch.setattr("mkfs.proof.keys.hashlib.scrypt", lambda *_, **options: asked.append(options) or bytes(32))
+    head, *text, foot = (COSIGN / "p256.key").read_bytes().splitlines()
+    sealed = json.loads(base64.b64decode(b"".join(text)))
+    sealed["kdf"]["params"] = {"N": 2**18, "r": 8, "p": 1}  # 256 MiB
+    pem = b"\n".join([head, base64.b64encode(json.dumps(sealed).encode()), foot])
+    with pytest.raises(UsageError, match="cannot be read"):  # as the key that scrypt gave is none
+        SigningKey.read(pem, PASSWORD.encode())
+    assert [(options["n"], options["r"], options["p"]) for options in asked] == [(2**18, 8, 1)]
 
 
 def test_neither_key_shows_its_secret() -> None:

@@ -176,6 +176,25 @@ def test_a_required_signature_must_be_of_the_artifact_itself(artifact: IndexedAr
         with pytest.raises(IntegrityError, match="artifact is not signed") as caught:
             decide(SIGNATURE_REQUIRED, BY_TAG, evidence, artifact.index.layers)
         assert caught.value.exit_code == 13
+        assert caught.value.where == str(BY_TAG)
+
+
+@pytest.mark.parametrize("demand", [{"require_index": True}, {"verify_signature": True}], ids=str)
+def test_what_is_demanded_of_one_repository_is_decided_by_its_name(demand: dict[str, bool]) -> None:
+    policy = Policy((Rule(""), Rule("registry.example:5000/acme", (KEY,), **demand)))
+    with pytest.raises(IntegrityError, match="by a key that is trusted"):
+        decide(policy, BY_TAG, [])
+    assert decide(policy, Reference.parse("registry.example:5000/other/model:v1"), []).layers == {}
+
+
+def test_whoever_makes_the_index_is_asked_for_everything_but_an_index(artifact: IndexedArtifact) -> None:
+    scoped = Rule("registry.example:5000/acme", (KEY,), require_index=True, verify_signature=True)
+    policy = Policy((Rule("", require_index=True), scoped), trust_registry=True).without_index()
+    assert policy == Policy((Rule(""), replace(scoped, require_index=False)), trust_registry=True)
+    assert not any(rule.require_index is not False for rule in policy.rules)
+    assert decide(policy, BY_TAG, [Signature("it", KEY.id)], artifact.index.layers).signed_by == (KEY.id,)
+    with pytest.raises(IntegrityError, match="artifact is not signed"):
+        decide(policy, BY_TAG, [])
 
 
 def test_an_error_says_why_what_was_there_did_not_count() -> None:

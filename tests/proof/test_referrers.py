@@ -24,20 +24,30 @@ from tests.support.indexed import NOW, sample
 
 SUBJECT = sample().descriptor
 INDEX = index_referrer(SUBJECT, b"document")
-BUNDLE = bundle_referrer(SUBJECT, b"bundle", NOW)
+
+
+def of_bundle() -> Referrer:
+    return bundle_referrer(SUBJECT, b"bundle", NOW)
 
 
 @pytest.mark.parametrize(
-    ("referrer", "artifact_type", "media_type", "content", "read"),
+    ("make", "artifact_type", "media_type", "content", "read"),
     [
-        (INDEX, CHUNK_INDEX_ARTIFACT, CHUNK_INDEX_DOCUMENT, b"document", read_index_referrer),
-        (BUNDLE, SIGSTORE_BUNDLE, SIGSTORE_BUNDLE, b"bundle", read_bundle_referrer),
+        (
+            lambda: index_referrer(SUBJECT, b"document"),
+            CHUNK_INDEX_ARTIFACT,
+            CHUNK_INDEX_DOCUMENT,
+            b"document",
+            read_index_referrer,
+        ),
+        (of_bundle, SIGSTORE_BUNDLE, SIGSTORE_BUNDLE, b"bundle", read_bundle_referrer),
     ],
     ids=["index", "bundle"],
 )
 def test_a_referrer_is_one_layer_that_hangs_on_the_artifact(
-    referrer: Referrer, artifact_type: str, media_type: str, content: bytes, read: Callable[[bytes, Digest], Descriptor]
+    make: Callable[[], Referrer], artifact_type: str, media_type: str, content: bytes, read: Callable[[bytes, Digest], Descriptor]
 ) -> None:
+    referrer = make()
     layer = Descriptor(media_type, Digest.of(content), len(content))
     manifest = decode_manifest(referrer.manifest)
     assert isinstance(manifest, Manifest)
@@ -51,7 +61,7 @@ def test_a_referrer_is_one_layer_that_hangs_on_the_artifact(
 
 
 def test_a_bundle_says_what_it_is_about_as_cosign_does() -> None:
-    assert BUNDLE.descriptor.annotations == {
+    assert of_bundle().descriptor.annotations == {
         "dev.sigstore.bundle.content": "dsse-envelope",
         "dev.sigstore.bundle.predicateType": "urn:mkfs:chunk-index:v1",
         "org.opencontainers.image.created": "2026-11-25T12:00:00Z",
@@ -91,11 +101,17 @@ def test_the_largest_document_may_be_named() -> None:
     assert read_index_referrer(json.dumps(fields).encode(), SUBJECT.digest).size_bytes == DOCUMENT_LIMIT_BYTES
 
 
+def test_a_manifest_of_another_artifact_is_refused_and_both_are_named() -> None:
+    other = Digest.of(b"other")
+    with pytest.raises(IntegrityError, match=f"got {SUBJECT.digest}, expected {other}"):
+        read_index_referrer(INDEX.manifest, other)
+
+
 def test_an_index_and_a_bundle_are_not_taken_for_each_other() -> None:
     with pytest.raises(IntegrityError, match="another kind"):
         read_bundle_referrer(INDEX.manifest, SUBJECT.digest)
     with pytest.raises(IntegrityError, match="another kind"):
-        read_index_referrer(BUNDLE.manifest, SUBJECT.digest)
+        read_index_referrer(of_bundle().manifest, SUBJECT.digest)
     fields = {key: value for key, value in json.loads(INDEX.manifest).items() if key not in {"layers", "config", "mediaType"}}
     with pytest.raises(IntegrityError, match="another kind"):
         read_index_referrer(json.dumps({**fields, "manifests": []}).encode(), SUBJECT.digest)

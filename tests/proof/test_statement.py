@@ -1,6 +1,7 @@
 """Statements: cosign's are read, ours say what they are about, and a document that is not the signed one is not opened."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -57,10 +58,17 @@ def test_a_statement_reads_back_as_it_was_written(artifact: IndexedArtifact, exp
     assert json.loads(statement.payload())["predicate"] == json.loads(statement.predicate())
 
 
-def test_a_time_is_written_in_utc_and_whole_seconds(artifact: IndexedArtifact) -> None:
+def test_a_time_is_written_in_utc_and_whole_seconds(artifact: IndexedArtifact, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = datetime(2027, 1, 31, 1, 0, 0, 999_999, tzinfo=timezone(timedelta(hours=1)))
     assert rfc3339(elsewhere) == "2027-01-31T00:00:00Z"
     assert about(artifact, elsewhere).expires == datetime(2027, 1, 31, tzinfo=UTC)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert rfc3339(elsewhere) == "2027-01-31T00:00:00Z"  # wherever the machine is
+    finally:
+        monkeypatch.undo()
+        time.tzset()
     with pytest.raises(ValueError, match="zone"):
         about(artifact, datetime(2027, 1, 31))  # noqa: DTZ001 - that is the point
 
@@ -108,6 +116,32 @@ def test_digests_that_nobody_can_check_match_nothing(artifact: IndexedArtifact) 
     assert statement.subjects == frozenset()
     with pytest.raises(IntegrityError, match="another artifact"):
         IndexStatement.read(statement, artifact.subject)
+
+
+def test_a_digest_that_can_be_checked_counts_beside_one_that_cannot(artifact: IndexedArtifact) -> None:
+    digests = {"md5": "0" * 32, "sha256": artifact.subject.hex}
+    statement = decode_statement(changed(artifact, lambda fields: fields.update(subject=[{"digest": digests}])))
+    assert statement.subjects == {artifact.subject}
+
+
+def test_as_many_subjects_as_sigstore_takes_are_read_and_no_more(artifact: IndexedArtifact) -> None:
+    def of(count: int) -> Envelope:
+        subjects = [{"digest": {"sha256": f"{number:064x}"}} for number in range(count)]
+        return changed(artifact, lambda fields: fields.update(subject=subjects))
+
+    assert len(decode_statement(of(1024)).subjects) == 1024
+    with pytest.raises(IntegrityError, match="too many"):
+        decode_statement(of(1025))
+
+
+def test_a_layer_of_nothing_may_be_named(artifact: IndexedArtifact) -> None:
+    empty = changed(artifact, lambda fields: fields["predicate"]["layers"][0].update(size=0))
+    assert IndexStatement.read(decode_statement(empty), artifact.subject).layers[0].size_bytes == 0
+
+
+def test_what_json_refuses_is_told_with_its_reason() -> None:
+    with pytest.raises(IntegrityError, match="subject"):
+        decode_statement(envelope(b'{"subject":1,"subject":2}'))
 
 
 BAD_PREDICATES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {

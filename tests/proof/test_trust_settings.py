@@ -66,6 +66,7 @@ def test_options_add_keys_and_demands_everywhere() -> None:
         assert rule.verify_signature
         assert rule.require_index
     assert read(FULL).with_options() == read(FULL)
+    assert TrustSettings().with_options() == TrustSettings()
     assert not TrustSettings().policy().trust_registry
     assert TrustSettings().with_options(trust_registry=True).policy().trust_registry
 
@@ -116,12 +117,28 @@ def test_what_cannot_be_meant_is_an_error_that_names_the_file(text: str, reason:
     assert caught.value.where == "config.toml"
 
 
+@pytest.mark.parametrize(
+    ("text", "table"),
+    [
+        ("[trust]\nkey = []", "[trust]"),
+        ('[trust.rules."ghcr.io"]\nindex = 1', '[trust.rules."ghcr.io"]'),
+        ('[trust.rules."ghcr.io"]\nkey = 1', '[trust.rules."ghcr.io"]'),
+        ('[trust.rules."*"]', '[trust.rules."*"]'),
+    ],
+)
+def test_an_error_names_the_table(text: str, table: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(text)
+    assert caught.value.what.startswith(f"{table} ")
+
+
 @pytest.mark.parametrize("demand", ['index = "required"', "verify-signature = true"])
 def test_a_demand_that_no_key_could_meet_is_an_error(demand: str) -> None:
     with pytest.raises(UsageError, match=r"required for ghcr\.io/acme, and no key is trusted there"):
         read(f'[trust.rules."ghcr.io/acme"]\n{demand}').policy()
-    with pytest.raises(UsageError, match="required for all artifacts"):
+    with pytest.raises(UsageError, match="required for all artifacts") as caught:
         read(f"[trust]\n{demand}").policy()
+    assert "--trust-key" in caught.value.hint
 
 
 def test_a_key_file_without_keys_is_an_error_that_names_it() -> None:
