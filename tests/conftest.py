@@ -1,5 +1,14 @@
 """What every test runs under. Each plugin says in its first lines what it does to a test."""
 
+import os
+
+from hypothesis import settings
+
+# No test judges a machine by its clock. scripts/mutate runs each test thousands of times, and wants the same examples each time.
+settings.register_profile("mkfs", deadline=None)
+settings.register_profile("mutation", deadline=None, max_examples=25, derandomize=True, database=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "mkfs"))
+
 pytest_plugins = [
     "pytester",
     "tests.plugins.faults",

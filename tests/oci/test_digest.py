@@ -95,3 +95,17 @@ def test_the_first_byte_too_many_is_refused_before_the_end() -> None:
 def test_a_mismatch_says_what_came_and_what_was_promised() -> None:
     error = mismatch(Digest.of(b""), "sha256:other")
     assert error.what == f"content does not match its digest (got sha256:other, expected sha256:{EMPTY})"
+
+
+def test_an_error_says_what_came_and_what_was_promised() -> None:
+    promised = Digest.of(b"content")
+    for data, got in ((b"contents", "1 bytes too many"), (b"conten", "1 bytes too few"), (b"contend", str(Digest.of(b"contend")))):
+        verifier = Verifier(promised, 7)
+        with pytest.raises(Mismatch) as caught:
+            feed_and_finish(verifier, data)
+        assert f"got {got}, expected {promised}" in caught.value.what
+
+
+def feed_and_finish(verifier: Verifier, data: bytes) -> None:
+    verifier.feed(data)
+    verifier.finish()

@@ -315,6 +315,13 @@ def test_a_value_that_may_be_large_is_shown_by_its_kind(value: object, shown: st
     assert f"is {shown} (" in caught.value.what
 
 
+def test_keys_that_differ_in_case_are_refused_where_they_stand() -> None:
+    with pytest.raises(BadDocument, match="manifest: document has two keys"):
+        decode_manifest(manifest(Layers=[]))
+    with pytest.raises(BadDocument, match=r"manifest: layers\[0\] has two keys"):
+        decode_manifest(manifest(layers=[descriptor(Digest="sha256:x")]))
+
+
 def test_embedded_nothing_is_content_too() -> None:
     found = decode_manifest(embedded(b"", digest=str(Digest.of(b"")), size=0))
     assert isinstance(found, Manifest)

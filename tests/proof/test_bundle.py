@@ -98,3 +98,8 @@ BAD: dict[str, tuple[bytes, str]] = {
 def test_what_is_no_bundle_is_refused(data: bytes, reason: str) -> None:
     with pytest.raises(IntegrityError, match=reason):
         decode_bundle(data)
+
+
+def test_a_bundle_of_another_type_is_named() -> None:
+    with pytest.raises(IntegrityError, match="got 'application/zip'"):
+        decode_bundle(changed(lambda fields: fields.update(mediaType="application/zip")))

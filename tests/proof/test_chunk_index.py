@@ -13,7 +13,7 @@ from mkfs.archive.entry import Entry, EntryKind
 from mkfs.errors import IntegrityError, Mismatch
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
-from mkfs.proof.chunk_index import ChunkIndex, digests_of
+from mkfs.proof.chunk_index import DIGEST_BYTES, ChunkIndex, digests_of
 from mkfs.proof.grid import CHUNK_BYTES, Grid, Segment, grid_of
 from mkfs.proof.proven import Proven, prove
 from mkfs.ranges import ByteRange
@@ -190,3 +190,13 @@ def test_bytes_become_proven_only_by_matching() -> None:
         prove(Descriptor("text/plain", Digest.of(b"abc"), 4), b"abc")
     with pytest.raises(TypeError):
         Proven(object(), blob.digest, b"abc")
+
+
+def test_the_digests_of_some_chunks_are_those_that_the_whole_gives_them() -> None:
+    content = bytes(range(256)) * (4 * CHUNK_BYTES // 256) + b"and the rest"
+    grid = grid_of(None, len(content))
+    whole = digests_of(grid, range(grid.count), memoryview(content))
+    assert grid.count == 5
+    for start, stop in ((0, 0), (2, 2), (0, 2), (1, 3), (2, 5), (4, 5)):
+        data = content[start * CHUNK_BYTES : stop * CHUNK_BYTES]
+        assert digests_of(grid, range(start, stop), memoryview(data)) == whole[start * DIGEST_BYTES : stop * DIGEST_BYTES]

@@ -108,16 +108,37 @@ def test_a_file_without_usable_public_keys_is_an_error_that_names_it(pem: bytes,
     assert caught.value.where == "team.pub"
 
 
+@pytest.mark.parametrize(("block", "command"), [("EC PRIVATE KEY", "openssl pkey"), ("CERTIFICATE", "openssl x509")])
+def test_who_gives_something_else_is_told_how_to_get_the_public_key(block: str, command: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_public_keys(f"-----BEGIN {block}-----\nAAAA\n-----END {block}-----\n".encode())
+    assert command in caught.value.hint
+    assert caught.value.where == ""
+
+
 @pytest.mark.parametrize(
     "private",
     [ec.generate_private_key(ec.SECP256K1()), rsa.generate_private_key(65537, 1024), ed448.Ed448PrivateKey.generate()],
     ids=["another curve", "a short RSA key", "Ed448"],
 )
 def test_a_key_that_cosign_would_not_take_is_refused(private: PrivateKeyTypes) -> None:
-    with pytest.raises(UsageError, match="not taken"):
-        read_public_keys(key_pair(private).public_pem)
-    with pytest.raises(UsageError, match="not taken"):
-        SigningKey.read(key_pair(private).private_pem, None)
+    with pytest.raises(UsageError, match=r"not taken .*Ed25519") as caught:
+        read_public_keys(key_pair(private).public_pem, "team.pub")
+    assert caught.value.where == "team.pub"
+    with pytest.raises(UsageError, match="not taken") as caught:
+        SigningKey.read(key_pair(private).private_pem, None, "key.pem")
+    assert caught.value.where == "key.pem"
+
+
+@pytest.mark.parametrize(("bits", "taken"), [(2047, False), (2048, True), (16384, True), (16385, False)])
+def test_an_rsa_key_has_a_least_and_a_most_size(bits: int, taken: bool) -> None:
+    number = rsa.RSAPublicNumbers(65537, 2**bits - 1).public_key()
+    pem = number.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    if taken:
+        assert len(read_public_keys(pem)) == 1
+    else:
+        with pytest.raises(UsageError, match="not taken"):
+            read_public_keys(pem)
 
 
 def test_a_good_key_does_not_hide_a_bad_one() -> None:
@@ -127,6 +148,7 @@ def test_a_good_key_does_not_hide_a_bad_one() -> None:
 
 def test_too_many_keys_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mkfs.proof.keys.KEYS_LIMIT", 1)
+    assert len(read_public_keys(key_pair().public_pem)) == 1
     with pytest.raises(UsageError, match="got 2"):
         read_public_keys(key_pair().public_pem + key_pair().public_pem)
     assert KEYS_LIMIT > 1
@@ -148,8 +170,9 @@ def test_an_encrypted_key_needs_its_password() -> None:
         SigningKey.read(pem, None, "key.pem")
     with pytest.raises(UsageError, match="password is wrong"):
         SigningKey.read(pem, b"wrong", "key.pem")
-    with pytest.raises(UsageError, match="has no password"):
-        SigningKey.read(key_pair(private).private_pem, b"any")
+    with pytest.raises(UsageError, match="has no password") as caught:
+        SigningKey.read(key_pair(private).private_pem, b"any", "key.pem")
+    assert caught.value.where == "key.pem"
 
 
 def test_a_key_that_cosign_sealed_is_opened_with_its_password() -> None:

@@ -139,6 +139,11 @@ def test_a_layer_of_nothing_may_be_named(artifact: IndexedArtifact) -> None:
     assert IndexStatement.read(decode_statement(empty), artifact.subject).layers[0].size_bytes == 0
 
 
+def test_a_statement_of_another_type_is_named(artifact: IndexedArtifact) -> None:
+    with pytest.raises(IntegrityError, match=r"got 'https://in-toto\.io/Statement/v2'"):
+        decode_statement(changed(artifact, lambda fields: fields.update(_type="https://in-toto.io/Statement/v2")))
+
+
 def test_what_json_refuses_is_told_with_its_reason() -> None:
     with pytest.raises(IntegrityError, match="subject"):
         decode_statement(envelope(b'{"subject":1,"subject":2}'))

@@ -56,8 +56,9 @@ def test_an_entry_that_no_tar_has_is_refused(entry: Entry, reason: str) -> None:
 @pytest.mark.parametrize("offset", [512, 1024, 2048])
 def test_two_entries_over_the_same_bytes_are_refused(offset: int) -> None:
     second = replace(FILE, path=b"second", content_offset=offset)
-    with pytest.raises(IntegrityError, match="overlaps"):
+    with pytest.raises(IntegrityError, match="overlaps") as caught:
         check_table((FILE, second), SIZE, "layer")
+    assert caught.value.where == "layer"
     check_table((FILE, replace(second, content_offset=2560)), SIZE, "layer")
 
 
@@ -79,5 +80,6 @@ def test_too_many_entries_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mkfs.proof.tables.ENTRIES_LIMIT", 2)
     check_table(two, SIZE, "layer")
     monkeypatch.setattr("mkfs.proof.tables.ENTRIES_LIMIT", 1)
-    with pytest.raises(IntegrityError, match="too many"):
+    with pytest.raises(IntegrityError, match="too many") as caught:
         check_table(two, SIZE, "layer")
+    assert caught.value.where == "layer"
