@@ -1,4 +1,4 @@
-"""What became of the mutants: a row for each room, and the names of those that no test noticed. Reads mutants/, which mutmut wrote."""
+"""What became of the mutants: a row for each room, and the names of those that no test noticed. Reads mutants/."""
 
 import argparse
 import json

@@ -92,6 +92,12 @@ def test_a_source_without_a_proper_directory_or_digest_is_refused(text: str) -> 
         Reference.parse_source(text)
 
 
+def test_a_source_without_a_directory_is_told_how_to_write_one() -> None:
+    with pytest.raises(BadReference, match="'oci::7b' names no directory") as caught:
+        Reference.parse_source("oci::7b")
+    assert "oci:DIR" in caught.value.hint
+
+
 @pytest.mark.parametrize("text", ["oci:/srv/models:7b", "oci:models/x:7b", "oci:x:7b"])
 def test_a_reference_within_an_artifact_never_leads_to_a_directory(text: str) -> None:
     with pytest.raises(BadReference):

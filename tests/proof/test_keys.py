@@ -1,6 +1,7 @@
 """Keys: what cosign and openssl write is read, what is no key is said to be none, and a signature counts for its own key only."""
 
 import base64
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from nacl.secret import SecretBox
 
 from mkfs.errors import UsageError
 from mkfs.proof.bundle import decode_bundle
@@ -183,6 +185,24 @@ def test_a_key_that_cosign_sealed_is_opened_with_its_password() -> None:
     for password in (None, b"wrong"):
         with pytest.raises(UsageError, match="password is wrong"):
             SigningKey.read(pem, password, "cosign.key")
+
+
+def test_a_key_that_was_sealed_with_no_password_is_opened_without_one() -> None:
+    private = made("p256")
+    salt, params = b"salt", {"N": 16, "r": 1, "p": 1}
+    box = SecretBox(hashlib.scrypt(b"", salt=salt, n=16, r=1, p=1, dklen=SecretBox.KEY_SIZE))
+    nonce = bytes(SecretBox.NONCE_SIZE)
+    der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    sealed = {
+        "kdf": {"name": "scrypt", "params": params, "salt": base64.b64encode(salt).decode()},
+        "cipher": {"name": "nacl/secretbox", "nonce": base64.b64encode(nonce).decode()},
+        "ciphertext": base64.b64encode(box.encrypt(der, nonce).ciphertext).decode(),
+    }
+    kind = b"ENCRYPTED SIGSTORE PRIVATE KEY"
+    text = base64.b64encode(json.dumps(sealed).encode())
+    pem = b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (kind, text, kind)
+    for password in (None, b""):
+        assert SigningKey.read(pem, password).public == key_pair(private).public
 
 
 def test_without_pynacl_a_sealed_key_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
