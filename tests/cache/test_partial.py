@@ -40,6 +40,7 @@ def test_what_was_never_stored_is_missing_by_number_and_never_zeros(cache: Cache
     with pytest.raises(Missing) as caught:
         partial.read(MIXED.whole)
     assert caught.value.numbers == (1, 3, 4, 5, 6)
+    assert (caught.value.what, caught.value.where) == ("5 chunks are not in the cache", f"layer {MIXED.index.layer}")
     assert partial.read_now(MIXED.whole) is None
     for number in ALL:
         wanted = MIXED.grid.chunk_range(number)

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from mkfs.archive.entry import Entry, EntryKind
 from mkfs.errors import IntegrityError
-from mkfs.proof.grid import CHUNK_BYTES, OWN_FILE_BYTES, REST, Grid, Segment, grid_of
+from mkfs.proof.grid import CHUNK_BYTES, OWN_FILE_BYTES, REST, Grid, Segment, grid_of, own_run
 from mkfs.ranges import ByteRange
+from mkfs.units import MIB
 
 BLOCK = 512
 
@@ -111,3 +112,12 @@ def test_an_empty_layer_has_no_chunk() -> None:
         grid.chunk_at(0)
     with pytest.raises(IndexError):
         grid.chunk_range(0)
+
+
+def test_a_tar_that_is_cut_behind_its_last_content_has_no_padding_to_store() -> None:
+    entry = Entry(b"weights", EntryKind.FILE, 0o644, MIB + 1, 512, 0, b"")
+    size_bytes = 512 + MIB + 1
+    assert own_run(entry) == ByteRange(512, 512 + MIB + 512)
+    assert own_run(entry, size_bytes) == ByteRange(512, size_bytes)
+    assert own_run(entry, size_bytes + 1024) == ByteRange(512, 512 + MIB + 512)
+    assert grid_of((entry,), size_bytes).segments[-1].range.stop == size_bytes
