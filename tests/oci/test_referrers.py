@@ -146,3 +146,8 @@ def test_a_manifest_is_what_it_says_or_what_its_config_says() -> None:
 @pytest.mark.parametrize(("artifact_type", "vague"), [("", True), (OCI_EMPTY, True), ("application/x", False)])
 def test_an_entry_without_a_type_of_its_own_is_vague(artifact_type: str, vague: bool) -> None:
     assert is_vague(Descriptor(OCI_MANIFEST, SHA256, 7, {}, artifact_type)) is vague
+
+
+def test_what_an_entry_does_not_say_is_left_out() -> None:
+    [entry] = json.loads(encode_referrers([Descriptor(OCI_MANIFEST, SHA256, 7)]))["manifests"]
+    assert entry == {"mediaType": OCI_MANIFEST, "digest": str(SHA256), "size": 7}
