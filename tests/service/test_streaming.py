@@ -48,8 +48,7 @@ async def test_how_far_the_layers_are_is_shown_until_they_are_here(tmp_path: Pat
 
         def show(moment: Progress) -> None:
             moments.append(moment)
-            if moment.done_layers == 1 and moment.done_bytes >= kit.layers[1].body.size_bytes + MIB:
-                gate.release()
+            gate.release()  # at the first: the clock jumps while threads work, and might reach the stall's end before them
 
         artifact = await open_shown(means, Showing(show, 10))
         assert all(layer.published for layer in artifact.layers)

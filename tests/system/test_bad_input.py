@@ -75,10 +75,11 @@ def test_text_that_is_no_reference(shell: Shell, reference: str) -> None:
     refused(shell, USAGE, "mount", reference, shell.new_place())
 
 
+@pytest.mark.parametrize("verb", ["ls", "inspect", "resolve", "warmup", "verify"])  # mount shows the repository
 def test_a_reference_without_tag_or_digest_is_told_about_latest_and_never_gets_it(
-    golden_host: str, shell: Shell, command: list[str | Path]
+    golden_host: str, shell: Shell, verb: str
 ) -> None:
-    ran = refused(shell, USAGE, *about(command, f"{golden_host}/golden/kits"))
+    ran = refused(shell, USAGE, verb, f"{golden_host}/golden/kits")
     assert ":latest" in ran.stderr
 
 
