@@ -13,7 +13,7 @@ from mkfs.service.doctor.finding import Finding, Status, ok
 from tests.support.mounting import ended
 
 LONG = 60.0  # never waited for
-AT_ONCE = 0.05
+AT_ONCE = 1.5  # seconds for a child to begin and say a word, on a machine that has other work
 
 
 def says(*checks: str) -> Callable[[Tell], None]:
@@ -59,7 +59,7 @@ def test_what_hangs_is_told_and_holds_up_nobody(fifo: Path) -> None:
     told = list(listened_to(jobs))
     assert [each.check for each in told] == ["a", "b", "d"]
     assert (finding(told[1]).status, finding(told[1]).exit_code) == (Status.FAIL, 1)
-    assert "no answer within 0.05 s" in finding(told[1]).text
+    assert "no answer within 1.5 s" in finding(told[1]).text
     assert finding(told[1]).remedy
 
 
