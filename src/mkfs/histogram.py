@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from itertools import accumulate
+from math import inf
 from typing import final
 
 from msgspec import Struct
@@ -19,6 +20,18 @@ class Distribution(Struct, frozen=True):
     def cumulative(self) -> tuple[int, ...]:
         """How many were at most each bound; in the end, how many there were."""
         return tuple(accumulate(self.counts))
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(self.counts)
+
+    def bound(self, share: float) -> float | None:
+        """The least bound that at least `share` of all kept, infinite above all bounds; None without any."""
+        cumulative = self.cumulative
+        if not cumulative[-1]:
+            return None
+        return (*self.bounds, inf)[bisect_left(cumulative, share * cumulative[-1])]
 
 
 @final

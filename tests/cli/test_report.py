@@ -13,8 +13,7 @@ from click.testing import CliRunner
 from mkfs.cli.app import app
 from mkfs.cli.report import reported
 from mkfs.cli.settings.options import setting_options
-from mkfs.cli.text import printable
-from mkfs.errors import Busy, IntegrityError, NotAuthorised
+from mkfs.errors import Busy, IntegrityError, NotAuthorised, printable
 
 
 def failing(error: BaseException) -> click.Command:

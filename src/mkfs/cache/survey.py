@@ -61,7 +61,11 @@ def survey(layout: Layout) -> Survey:
 
 def disk_of(directory: OpenFile) -> Disk:
     """The file system of `directory`. Raises `OSError`."""
-    status = os.fstatvfs(directory.fd)
+    return disk_from(os.fstatvfs(directory.fd))
+
+
+def disk_from(status: os.statvfs_result) -> Disk:
+    """What statvfs(3) says, in bytes and inodes that are free to us."""
     unit = status.f_frsize
     return Disk(status.f_blocks * unit, status.f_bavail * unit, status.f_files, status.f_favail)
 

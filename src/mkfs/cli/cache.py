@@ -17,8 +17,7 @@ from mkfs.cache.scrub import Damage
 from mkfs.cache.store import Cache
 from mkfs.cli.settings.kinds import MinFree
 from mkfs.cli.settings.options import SettingCommand, setting_options
-from mkfs.cli.text import printable
-from mkfs.errors import CacheUnusable, IntegrityError
+from mkfs.errors import CacheUnusable, IntegrityError, printable
 from mkfs.units import format_duration, format_size
 
 SCHEMA_VERSION: Final = 1

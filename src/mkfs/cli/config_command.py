@@ -14,7 +14,7 @@ from mkfs.cli import places
 from mkfs.cli.config import Config, find_config
 from mkfs.cli.settings.options import SHOW, SettingCommand, config_of, rows_of, setting_options
 from mkfs.cli.settings.setting import Setting
-from mkfs.cli.text import printable
+from mkfs.errors import printable
 
 SCHEMA_VERSION: Final = 1
 FLAG: Final = "flag"

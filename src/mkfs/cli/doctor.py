@@ -10,7 +10,7 @@ import click
 from mkfs.cli import places
 from mkfs.cli.options import source_options
 from mkfs.cli.settings.options import SettingCommand, verbosity
-from mkfs.cli.text import printable
+from mkfs.errors import printable
 from mkfs.service.doctor.checks import CHECKS
 from mkfs.service.doctor.children import Told
 from mkfs.service.doctor.examining import examine

@@ -13,9 +13,8 @@ import trio
 from mkfs.cli.options import source_options
 from mkfs.cli.progress import showing
 from mkfs.cli.settings.options import SettingCommand, setting_options
-from mkfs.cli.text import printable
 from mkfs.cli.trust import read_key_file
-from mkfs.errors import UsageError
+from mkfs.errors import UsageError, printable
 from mkfs.oci.digest import Digest
 from mkfs.proof.artifact_index import DOCUMENT_LIMIT_BYTES, ArtifactIndex
 from mkfs.proof.keys import SigningKey

@@ -12,9 +12,8 @@ from mkfs import formats
 from mkfs.cache.store import Cache
 from mkfs.cli.options import source_options
 from mkfs.cli.settings.options import SettingCommand
-from mkfs.cli.text import printable
 from mkfs.content.describing import Description, describe
-from mkfs.errors import BadDocument
+from mkfs.errors import BadDocument, printable
 from mkfs.formats.diff_ids import differing
 from mkfs.formats.lint import lint
 from mkfs.formats.plan import PlannedLayer, RawLayer

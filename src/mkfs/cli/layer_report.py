@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from mkfs.cli.text import printable
+from mkfs.errors import printable
 from mkfs.service.layer_work import LayerReport, Outcome, Report
 
 SCHEMA_VERSION: Final = 1

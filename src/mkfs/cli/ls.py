@@ -11,8 +11,8 @@ import trio
 from mkfs.cli.options import source_options
 from mkfs.cli.progress import showing_when_needed
 from mkfs.cli.settings.options import SettingCommand
-from mkfs.cli.text import printable
 from mkfs.content.artifact import Artifact
+from mkfs.errors import printable
 from mkfs.service.opening import opening
 from mkfs.service.progress import Showing
 from mkfs.service.settings import SourceSettings

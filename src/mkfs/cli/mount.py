@@ -15,9 +15,8 @@ from mkfs.cli.progress import LINE_SECONDS, showing_when_needed
 from mkfs.cli.report import fail
 from mkfs.cli.settings.options import SettingCommand, completing, verbosity
 from mkfs.cli.supervision import take_supervision
-from mkfs.cli.text import printable
 from mkfs.content.prefetch import Prefetch
-from mkfs.errors import MountpointUnusable, UsageError
+from mkfs.errors import MountpointUnusable, UsageError, printable
 from mkfs.fuse import handover, kernel
 from mkfs.registry.settings import UNVERIFIED
 from mkfs.service.control_place import socket_name

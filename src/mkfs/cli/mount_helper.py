@@ -179,7 +179,7 @@ def _without_digest(shown: str) -> str:
 def _say(line: str) -> None:
     import click
 
-    from mkfs.cli.text import printable
+    from mkfs.errors import printable
 
     click.echo(printable(line), err=True)
 

@@ -7,7 +7,7 @@ from typing import Final, final
 
 import click
 
-from mkfs.cli.text import printable
+from mkfs.errors import printable
 from mkfs.service.progress import Progress, Showing
 from mkfs.units import format_size
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from mkfs.cli.text import printable
+from mkfs.errors import printable
 from mkfs.fuse.mountinfo import unspelled
 from mkfs.service.report import ArtifactReport, ErrorReport, LayerReport, LinkReport, Report, WaitReport
 from mkfs.service.views import View

@@ -9,7 +9,7 @@ import trio
 
 from mkfs.cli.options import client_options
 from mkfs.cli.settings.options import SettingCommand, config_of
-from mkfs.cli.text import printable
+from mkfs.errors import printable
 from mkfs.oci.reference import LAYOUT_PREFIX, Reference
 from mkfs.registry.settings import ClientSettings
 from mkfs.service.asking import asked

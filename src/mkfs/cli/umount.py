@@ -9,8 +9,7 @@ import click
 from mkfs.cli.report import say_error
 from mkfs.cli.settings.options import SettingCommand, setting_options
 from mkfs.cli.shells import complete_mounts
-from mkfs.cli.text import printable
-from mkfs.errors import MkfsError
+from mkfs.errors import MkfsError, printable
 from mkfs.fuse import unmounting
 
 

@@ -11,8 +11,7 @@ from mkfs.cli.layer_report import tell
 from mkfs.cli.options import source_options
 from mkfs.cli.progress import showing
 from mkfs.cli.settings.options import SettingCommand
-from mkfs.cli.text import printable
-from mkfs.errors import UsageError
+from mkfs.errors import UsageError, printable
 from mkfs.fuse.kernel import resolve
 from mkfs.fuse.mountinfo import mount_at, unspelled
 from mkfs.proof.policy import Trust

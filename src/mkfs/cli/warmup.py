@@ -9,7 +9,7 @@ from mkfs.cli.layer_report import tell
 from mkfs.cli.options import source_options
 from mkfs.cli.progress import showing
 from mkfs.cli.settings.options import SettingCommand
-from mkfs.cli.text import printable
+from mkfs.errors import printable
 from mkfs.service.layer_work import Outcome, Report, warm
 from mkfs.service.settings import SourceSettings
 from mkfs.units import format_duration, format_size

@@ -11,13 +11,13 @@ from typing import Final, final
 from msgspec import Struct
 
 from mkfs.errors import IntegrityError, Unreachable
-from mkfs.units import KIB
+from mkfs.registry.retries import STALL_BYTES
 
 # Readers see EIO as SIGBUS (mmap), so a broken link is retried as long as a person would wait for it to come back.
 GIVE_UP_SECONDS: Final = 60.0
 # A host that says so often, and nothing else, that a blob has another size than its manifest says has said it for good.
 OTHER_SIZE_TRIES: Final = 3
-LEAST_BYTES: Final = 32 * KIB  # in as many seconds; `registry.flow` ends an answer that gives less in half of them
+LEAST_BYTES: Final = STALL_BYTES  # in as many seconds; `registry.flow` ends an answer that gives less in half of them
 FIRST_DELAY_SECONDS: Final = 0.1
 LONGEST_DELAY_SECONDS: Final = 5.0
 # Design §5: EIO with retry after 60 s, doubling to 10 min.

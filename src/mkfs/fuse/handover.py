@@ -21,12 +21,11 @@ from msgspec import Struct
 
 from mkfs.errors import FuseUnavailable, MountpointUnusable
 from mkfs.fuse.kernel import DEVICE, DEVICE_NUMBER, check_mountpoint, clear_dead_mount, open_device, resolve
-from mkfs.fuse.mountinfo import FILE_SYSTEM, mounts_of, spelled
+from mkfs.fuse.mountinfo import FILE_SYSTEM, connection_in, mounts_of, spelled
 
 _PLACE: Final = re.compile(r"/dev/fd/([0-9]{1,9})", re.ASCII)
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV = 1, 2, 4  # mount(2)
 _FDINFO: Final = Path("/proc/self/fdinfo")
-_CONNECTION: Final = re.compile(r"^fuse_connection:\s*([0-9]+)$", re.MULTILINE)
 
 
 @final
@@ -71,8 +70,8 @@ def check_descriptor(number: int) -> None:
 
 def device_of(number: int) -> str:
     """`major:minor` of the mount behind descriptor `number`, as the mount table has it; "" where the kernel does not say."""
-    found = _CONNECTION.search((_FDINFO / str(number)).read_text())
-    return f"0:{found[1]}" if found else ""
+    connection = connection_in((_FDINFO / str(number)).read_text())
+    return f"0:{connection}" if connection else ""
 
 
 def place_of(number: int) -> Path | None:

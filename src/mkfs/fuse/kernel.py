@@ -104,13 +104,17 @@ def unmount(path: Path, *, lazy: bool = False) -> None:
     Raises `Busy` while somebody uses it, `MountpointUnusable` where nothing of ours is mounted, `MkfsError` where the kernel
     refuses.
     """
-    place = resolve(path)
-    mount = mount_at(place)
+    _unmount(Path(os.fsdecode(ours_at(path).place)), lazy=lazy)
+
+
+def ours_at(path: Path) -> Mount:
+    """The uppermost mount at `path`. Raises `MountpointUnusable` where there is none, or it is not ours."""
+    mount = mount_at(resolve(path))
     if mount is None:
         raise MountpointUnusable(f"{path} is not mounted")
     if not mount.ours:
         raise MountpointUnusable(f"{path} is not a mount of mkfs", mount.label, "unmount it with umount(8)")
-    _unmount(place, lazy=lazy)
+    return mount
 
 
 def unmount_connection(device: str) -> None:

@@ -13,6 +13,7 @@ from msgspec import Struct
 SUBTYPE: Final = "kitfs"  # never "mkfs": mount(8) would run the disk formatter as the helper of "fuse.mkfs"
 FILE_SYSTEM: Final = f"fuse.{SUBTYPE}"
 _MOUNTINFO: Final = Path("/proc/self/mountinfo")
+_CONNECTION: Final = re.compile(r"^fuse_connection:\s*([0-9]+)$", re.MULTILINE)
 _OCTAL: Final = re.compile(rb"\\([0-3][0-7]{2})")  # space, tab, newline and backslash are written so
 
 
@@ -71,7 +72,7 @@ def mount_at(place: Path) -> Mount | None:
 
 
 def mounts() -> tuple[Mount, ...]:
-    """All mounts that this process sees, as `parse_mountinfo` has them."""
+    """All mounts that this process sees, as `parse_mountinfo` has them: what lies on or in another one comes after it."""
     return parse_mountinfo(_MOUNTINFO.read_bytes())
 
 
@@ -90,14 +91,15 @@ def changes() -> Iterator[Callable[[float | None], bool]]:
         yield changed
 
 
-def all_mounts() -> tuple[Mount, ...]:
-    """Every mount that this process sees, the last mounted first: so those inside others, and on top of them, come before them."""
-    return mounts()[::-1]
-
-
 def mounts_of(device: str) -> tuple[Mount, ...]:
     """Where the file system `device` (`major:minor`) can be seen, bind mounts included, the last mounted first."""
-    return tuple(mount for mount in all_mounts() if mount.device == device)
+    return tuple(mount for mount in reversed(mounts()) if mount.device == device)
+
+
+def connection_in(fdinfo: str) -> str:
+    """The FUSE connection of a descriptor, by its file in /proc/PID/fdinfo (Linux 6.15); "" where that does not say."""
+    found = _CONNECTION.search(fdinfo)
+    return found[1] if found else ""
 
 
 def spelled(name: str) -> str:

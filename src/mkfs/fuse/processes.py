@@ -16,7 +16,7 @@ from typing import Final, final
 
 from msgspec import Struct
 
-from mkfs.fuse.mountinfo import Mount, mounts_of
+from mkfs.fuse.mountinfo import Mount, connection_in, mounts_of
 
 COMMAND_NAME: Final = "kitfs"  # what a daemon calls itself (comm), whatever started it
 _PROC: Final = Path("/proc")
@@ -109,10 +109,9 @@ def _serves(pid: int, connection: str) -> bool:
     directory = _PROC / str(pid)
     for entry in _entries(directory / "fd"):
         with suppress(OSError):
-            if entry.readlink() == _DEVICE:
-                lines = (directory / "fdinfo" / entry.name).read_text().splitlines()
-                if any(line.split() == ["fuse_connection:", connection] for line in lines):
-                    return True
+            fdinfo = directory / "fdinfo" / entry.name
+            if entry.readlink() == _DEVICE and connection_in(fdinfo.read_text()) == connection:
+                return True
     return False
 
 

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from mkfs.errors import Busy, MkfsError, MountpointUnusable
+from mkfs.errors import Busy, MkfsError
 from mkfs.fuse.connection import abort
-from mkfs.fuse.kernel import clear_dead_mount, resolve, unmount, unmount_connection
-from mkfs.fuse.mountinfo import Mount, all_mounts, mount_at, mounts_of
+from mkfs.fuse.kernel import clear_dead_mount, ours_at, unmount, unmount_connection
+from mkfs.fuse.mountinfo import Mount, mounts, mounts_of
 from mkfs.fuse.processes import Daemon, daemon_of, users_of
 
 _END_SECONDS: Final = 10.0  # what a daemon takes to close its cache and go, on a slow machine
@@ -27,7 +27,7 @@ def unmount_in_order(path: Path) -> str:
 
     Returns a notice for a person, mostly "". Raises as `kernel.unmount`, and `Busy` says who uses it.
     """
-    mount = _required(path)
+    mount = ours_at(path)
     with _daemon(mount) as daemon:
         try:
             unmount(path)
@@ -49,7 +49,7 @@ def unmount_by_force(path: Path) -> str:
     Raises `MountpointUnusable` where nothing of ours is mounted, `MkfsError` where neither its connection nor its daemon can be
     reached.
     """
-    mount = _required(path)
+    mount = ours_at(path)
     with _daemon(mount) as daemon:
         aborted = abort(mount.device)
         if not aborted and daemon is None:
@@ -68,17 +68,7 @@ def unmount_by_force(path: Path) -> str:
 
 def places_of_user(user_id: int) -> list[Path]:
     """Where `user_id` has mounts of ours, in the order to unmount them in: what lies on or in another comes first."""
-    return [Path(os.fsdecode(mount.place)) for mount in all_mounts() if mount.ours and mount.user == user_id]
-
-
-def _required(path: Path) -> Mount:
-    """Ours at `path`, on top."""
-    mount = mount_at(resolve(path))
-    if mount is None:
-        raise MountpointUnusable(f"{path} is not mounted")
-    if not mount.ours:
-        raise MountpointUnusable(f"{path} is not a mount of mkfs", mount.label, "unmount it with umount(8)")
-    return mount
+    return [Path(os.fsdecode(mount.place)) for mount in reversed(mounts()) if mount.ours and mount.user == user_id]
 
 
 @contextmanager
@@ -141,4 +131,4 @@ def _busy(mount: Mount) -> Busy:
 
 def _mounted_below(place: str) -> Iterator[Mount]:
     inside = os.fsencode(place) + b"/"
-    return (mount for mount in all_mounts() if mount.place.startswith(inside))
+    return (mount for mount in reversed(mounts()) if mount.place.startswith(inside))

@@ -8,6 +8,7 @@ import trio
 from msgspec import Struct
 
 from mkfs.content.artifact import Artifact
+from mkfs.content.layer import Layer
 from mkfs.fuse.session import Session
 from mkfs.registry.repository import Repository
 from mkfs.service.opening import Means
@@ -30,6 +31,11 @@ class Mounted(Struct, frozen=True, eq=False):
     artifacts: list[Artifact]  # what is shown; more come and none goes
     tags: "Callable[[], Sequence[TagState]] | None" = None  # of a repository: what its links show, and what was refused
 
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """The layers of all that is shown, each once: artifacts of a repository share them."""
+        return list(dict.fromkeys(layer for artifact in self.artifacts for layer in artifact.layers))
+
 
 def accompany(mounted: Mounted, nursery: trio.Nursery) -> None:
     """Starts, in `nursery`, what the settings ask for."""
@@ -39,7 +45,7 @@ def accompany(mounted: Mounted, nursery: trio.Nursery) -> None:
     if settings.fill:
         from mkfs.service.background import fill
 
-        nursery.start_soon(fill, [layer for artifact in mounted.artifacts for layer in artifact.layers])
+        nursery.start_soon(fill, mounted.layers)
     if settings.scrub_bytes_per_second is not None:
         from mkfs.service.scrubbing import scrub_slowly
 

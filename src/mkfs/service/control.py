@@ -7,7 +7,6 @@ than `CLIENTS` of them. Only the mount's own user and root are heard. Nothing th
 import logging
 import os
 import socket
-import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast, final
@@ -30,6 +29,7 @@ from mkfs.service.control_wire import (
     encode,
 )
 from mkfs.service.tag_standing import TagStanding
+from mkfs.service.unix_peer import peer_of
 
 if TYPE_CHECKING:
     from mkfs.service.observing import Observer
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 CLIENTS: Final = 16  # a person, a probe, some who wait
 IDLE_SECONDS: Final = 30.0  # for a request; a command asks at once
 SEND_SECONDS: Final = 5.0  # for an answer to be taken; a reader on the same machine takes it at once
-_PEER: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 _PAUSE_SECONDS: Final = 1.0  # after `accept` failed, for want of descriptors
 
 
@@ -138,7 +137,7 @@ class ControlServer:
     def _refusal(self, stream: trio.SocketStream) -> Refusal | None:
         if self._clients > CLIENTS:
             return Refusal("busy", f"{CLIENTS} clients are served already")
-        _, uid, _ = _PEER.unpack(stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        _, uid = peer_of(stream.socket)
         if uid not in (0, os.geteuid()):
             return Refusal("not_allowed", "only the user who mounted it, and root, are told")
         return None

@@ -3,7 +3,6 @@ whoever asks.
 """
 
 import socket
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +15,11 @@ from mkfs.errors import MkfsError
 from mkfs.service import control_place
 from mkfs.service.control_wire import STATUS, WATCH, Refusal, encode
 from mkfs.service.report import Report
+from mkfs.service.unix_peer import peer_of
 
 # What is alive answers in milliseconds; one that hashes on all cores, or walks over a large cache first, within two seconds.
 ANSWER_SECONDS: Final = 3.0
 _ANSWER_LIMIT_BYTES: Final = 64 * 1024 * 1024  # thousands of layers; whoever sends more is not ours
-_PEER: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 
 
 class NoAnswer(MkfsError):
@@ -49,7 +48,7 @@ class Connection:
     def __init__(self, connected: socket.socket, timeout_seconds: float) -> None:
         self._socket, self._timeout_seconds = connected, timeout_seconds
         self._rest = bytearray()
-        self.pid, _, _ = _PEER.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        self.pid, _ = peer_of(connected)
 
     def status(self) -> Report:
         """The report now. Raises `NoAnswer`."""

@@ -30,6 +30,7 @@ from mkfs.fuse.kernel import resolve, unmount
 from mkfs.fuse.mountinfo import mount_at
 from mkfs.service import logs
 from mkfs.service.pipe import Outcome, decode, encode
+from mkfs.service.unix_peer import peer_of
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,6 @@ _LIFELINE: Final = 4  # the socket's, next to it: it closes with the process tha
 _NOT_FOUND, _NOT_RUN = 127, 126  # as shells say of commands
 _END_SECONDS: Final = 25.0  # less than the 30 s that Kubernetes and Docker wait before they kill
 _MESSAGE_BYTES: Final = 64 * 1024
-_CREDENTIALS: Final = struct.Struct("3i")  # unix(7), struct ucred: pid, uid, gid
 _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 24, 38, 47, 4  # prctl(2)
 _CAPABILITY_VERSION_3: Final = 0x20080522  # capset(2)
 _HOMES: Final = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "TMPDIR")
@@ -157,8 +157,7 @@ def take(path: Path, command: Sequence[str]) -> NoReturn:
 
 def _hand_over(connection: socket.socket, wanted: Handed) -> _Mounted | None:
     """One mount for who came. None where they got an error instead, or are not who may have it."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _pid, uid, _gid = _CREDENTIALS.unpack(credentials)
+    _, uid = peer_of(connection)
     if uid not in (wanted.uid, 0):
         log.warning("uid %d came for a mount that is for uid %d", uid, wanted.uid)
         return None

@@ -72,7 +72,7 @@ def moment_of(mounted: Mounted, space: Space | None) -> Moment:
         mounted.file_system.statistics(),
         mounted.means.client.statistics(),
         mounted.means.engine.cache.statistics(),
-        _counts(dict.fromkeys(layer for artifact in mounted.artifacts for layer in artifact.layers)),
+        _counts(mounted.layers),
         mounted.means.engine.tally.statistics(),
         mounted.means.engine.admission.statistics(),
         space,

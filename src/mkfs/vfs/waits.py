@@ -4,14 +4,14 @@ Reads that were answered at once never come here, so they pay for no clock. Coun
 """
 
 import heapq
-from bisect import bisect_left
 from collections.abc import Callable
-from itertools import accumulate, count
+from itertools import count
 from typing import Final, final
 
 from msgspec import Struct
 
 from mkfs.content.reads import Cause, Obstacle
+from mkfs.histogram import Histogram
 
 # How many of the longest waits are remembered: what a person reads.
 SLOWEST: Final = 10
@@ -62,13 +62,13 @@ class WaitStatistics(Struct, frozen=True):
 class Waits:
     """All of one mount. To be called on one loop. `clock` tells seconds."""
 
-    __slots__ = ("_clock", "_counts", "_longest", "_slowest", "_ties", "_total_seconds", "_waiting")
+    __slots__ = ("_clock", "_longest", "_over", "_slowest", "_ties", "_waiting")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._waiting: dict[Wait, None] = {}  # the one that waits longest first
-        self._counts = [0] * (len(BOUNDS_SECONDS) + 1)
-        self._total_seconds = self._longest = 0.0
+        self._over = Histogram(BOUNDS_SECONDS)
+        self._longest = 0.0
         self._slowest: list[tuple[float, int, Waited]] = []  # a heap, the shortest first
         self._ties = count()
 
@@ -82,8 +82,7 @@ class Waits:
         """It is answered, has failed, or its reader is gone."""
         del self._waiting[wait]
         seconds = max(0.0, self._clock() - wait.since)
-        self._counts[bisect_left(BOUNDS_SECONDS, seconds)] += 1
-        self._total_seconds += seconds
+        self._over.observe(seconds)
         self._longest = max(self._longest, seconds)
         if len(self._slowest) < SLOWEST or seconds > self._slowest[0][0]:
             over = (seconds, -next(self._ties), Waited(wait.inode, wait.start, wait.stop, seconds, wait.cause))
@@ -110,15 +109,7 @@ class Waits:
 
     def statistics(self) -> WaitStatistics:
         """A snapshot; cheap enough for every poll."""
-        total = sum(self._counts)
-        return WaitStatistics(
-            total, self._total_seconds, self._longest, self._percentile(0.5), self._percentile(0.9), self._percentile(0.99)
-        )
-
-    def _percentile(self, share: float) -> float | None:
-        """The bound that at least `share` of all waits kept; never more than the longest took."""
-        cumulative = list(accumulate(self._counts))
-        if not cumulative[-1]:
-            return None
-        number = bisect_left(cumulative, share * cumulative[-1])
-        return min(self._longest, BOUNDS_SECONDS[number]) if number < len(BOUNDS_SECONDS) else self._longest
+        over = self._over.snapshot()
+        # No wait took longer than the longest, whatever bound it kept.
+        p50, p90, p99 = (None if (bound := over.bound(share)) is None else min(self._longest, bound) for share in (0.5, 0.9, 0.99))
+        return WaitStatistics(over.count, over.total, self._longest, p50, p90, p99)

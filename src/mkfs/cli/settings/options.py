@@ -17,7 +17,7 @@ from mkfs.cli.config import Config, load_config
 from mkfs.cli.settings.kinds import COUNT, FLAG
 from mkfs.cli.settings.setting import COMMAND, GROUPS, Setting
 from mkfs.cli.settings.table import OTHER_VARIABLES, SETTINGS, VARIABLES
-from mkfs.cli.text import printable
+from mkfs.errors import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mkfs.fuse.kernel import HELPER
+from mkfs.fuse.mountinfo import parse_mountinfo
 from mkfs.service.doctor.gathering.confinement import capable, in_container, own_user_namespace
 from mkfs.service.doctor.judging.device import Background, Device, Helper, Libraries
 from mkfs.service.doctor.situation import Situation
@@ -83,9 +84,10 @@ def background(situation: Situation) -> Background:
 
 
 def _is_fusectl(mountinfo: str) -> bool:
+    place = _CONNECTIONS.encode()
     return any(
-        line.split(" ")[4:5] == [_CONNECTIONS] and line.partition(" - ")[2].startswith("fusectl ")
-        for line in mountinfo.splitlines()
+        each.place == place and each.file_system == "fusectl"
+        for each in parse_mountinfo(mountinfo.encode("utf-8", "surrogateescape"))
     )
 
 

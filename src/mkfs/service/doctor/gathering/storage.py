@@ -13,7 +13,7 @@ from mkfs.cache.eviction import Disk, Limits
 from mkfs.cache.files import OpenFile, discard
 from mkfs.cache.layout import Layout, refuse_our_mounts
 from mkfs.cache.mounts import type_above
-from mkfs.cache.survey import survey
+from mkfs.cache.survey import disk_from, survey
 from mkfs.errors import CacheUnusable
 from mkfs.service.doctor.judging.storage import Abilities, CacheDirectory, Directory, FileSystem, Space, State
 from mkfs.service.doctor.situation import Situation
@@ -88,9 +88,7 @@ def limits_of(situation: Situation) -> Limits:
 
 def disk_below(path: Path) -> Disk:
     """The file system of `path`, or of what is above it where there is nothing. Raises `OSError`."""
-    status = os.statvfs(nearest(path))
-    unit = status.f_frsize
-    return Disk(status.f_blocks * unit, status.f_bavail * unit, status.f_files, status.f_favail)
+    return disk_from(os.statvfs(nearest(path)))
 
 
 def used_bytes(path: Path) -> int:
