@@ -154,10 +154,11 @@ def test_a_power_failure_that_kept_all_data_from_the_disk(here: Remote, shell: S
     assert run(shell, "cache", "verify").exit_code == 0
 
 
-def has_received_eight_chunks(cache: Path) -> bool:
-    """Whether somebody's staging has them; a file may go while it is looked at."""
+def has_received(cache: Path, chunks: int, of_chunks: int) -> bool:
+    """Whether somebody's staging has the first `chunks` of a layer at least; a file may go while it is looked at."""
     with suppress(FileNotFoundError):
-        return any(path.read_bytes().endswith(b"\1" * 8 + bytes(11)) for path in cache.glob("staging/*/ledger"))
+        ledgers = [path.read_bytes() for path in cache.glob("staging/*/ledger")]
+        return any(ledger[-of_chunks:].startswith(b"\1" * chunks) for ledger in ledgers)
     return False
 
 
@@ -168,7 +169,7 @@ def test_a_bit_of_what_a_killed_process_had_received(registry: MemoryRegistry, s
         stall = large.hold("large.bin", 10 * MIB)
         with subprocess.Popen(["cat", mount.path("large.bin")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             try:
-                until(lambda: has_received_eight_chunks(shell.cache))
+                until(lambda: has_received(shell.cache, 8, of_chunks=19))
                 os.kill(mount.pid, signal.SIGKILL)
                 assert ended(mount.pid)
             finally:
