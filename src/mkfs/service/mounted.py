@@ -32,10 +32,12 @@ log = logging.getLogger(__name__)
 _NEEDED_LATER: Final = ("mkfs.formats.kitops", "mkfs.formats.kitfile_yaml", "mkfs.service.showing")
 _M_TRIM_THRESHOLD: Final = -1  # mallopt(3)
 _M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
 LARGEST_PIECE_BYTES: Final = (
     4 * MIB
 )  # pieces of bodies and answers of reads are up to 1 MiB; buffers of 8 MiB keep mappings of their own
-KEPT_BYTES: Final = 32 * MIB  # at the top of the heap: what a moment's readers use
+KEPT_BYTES: Final = 32 * MIB  # at the top of each arena: what a moment's readers use
+ARENAS: Final = 1  # who allocates holds the interpreter's lock, so nobody gains by more
 
 
 def run(settings: MountSettings, announce: Callable[[Outcome], None], show: Callable[[Progress], None]) -> int:
@@ -64,7 +66,7 @@ def run(settings: MountSettings, announce: Callable[[Outcome], None], show: Call
         dump_when_told()
         name_this_process()
         _raise_file_limit()
-        _keep_freed_memory()
+        keep_freed_memory()
         Thread(target=_import_the_rest, name="imports", daemon=True).start()
         given_up = trio.run(_serve, settings, announce_once, show, notifier)
     except BaseException as error:
@@ -99,16 +101,18 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Tells glibc to keep what is freed for the next piece of a body or answer, instead of giving it back and faulting it in anew.
 
     Measured: 27,000 page faults for a cold GiB instead of 91,000 and 111,000 in two runs without; what that is in seconds
-    drowned in the noise of the machine. Elsewhere than glibc nothing happens.
+    drowned in the noise of the machine. Each arena keeps as much, and threads get arenas of their own, eight for each processor:
+    with 8 readers on two processors a mount kept 370 MiB, growing for minutes. Elsewhere than glibc nothing happens.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, LARGEST_PIECE_BYTES)
         mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(_M_ARENA_MAX, ARENAS)
 
 
 async def _serve(
