@@ -19,7 +19,7 @@ from typing import Final
 
 from mkfs.units import KIB, MIB
 
-_LAYOUT: Final = struct.Struct("<dQQQQ")
+_LAYOUT: Final = struct.Struct("<dQQQQQ")
 _PIECE_BYTES: Final = MIB
 _AFTER_ERROR_SECONDS: Final = 0.2  # a mount that died answers at once, and would be asked thousands of times
 _BETWEEN_SECONDS: Final = 0.02  # what the page cache answers would take all of the machine, and try nothing
@@ -28,18 +28,20 @@ _WRONG: Final = 3  # exit status of the child that maps
 
 
 class Pulse:
-    """`began`: when the read under way began (CLOCK_MONOTONIC, seconds; 0: none), and counts since the beginning."""
+    """`began`: when the system call under way began (CLOCK_MONOTONIC, seconds; 0: none), `way`: which of the ways it is of, and
+    counts since the beginning.
+    """
 
     def __init__(self, path: Path, *, make: bool = False) -> None:
         if make:
             path.write_bytes(bytes(_LAYOUT.size))
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), _LAYOUT.size)
-        self.began, self.works, self.right_bytes, self.wrong, self.errors = 0.0, 0, 0, 0, 0
+        self.began, self.way, self.works, self.right_bytes, self.wrong, self.errors = 0.0, 0, 0, 0, 0, 0
 
     def tell(self) -> None:
         """Writes."""
-        self._map[:] = _LAYOUT.pack(self.began, self.works, self.right_bytes, self.wrong, self.errors)
+        self._map[:] = _LAYOUT.pack(self.began, self.way, self.works, self.right_bytes, self.wrong, self.errors)
 
     def beat(self) -> None:
         """One read is done, and the next begins."""
@@ -48,7 +50,12 @@ class Pulse:
 
     def look(self) -> None:
         """Reads."""
-        self.began, self.works, self.right_bytes, self.wrong, self.errors = _LAYOUT.unpack(self._map)
+        self.began, self.way, self.works, self.right_bytes, self.wrong, self.errors = _LAYOUT.unpack(self._map)
+
+    @property
+    def doing(self) -> str:
+        """The way's name."""
+        return WAYS[self.way].__name__
 
 
 class WrongByte(Exception):
@@ -60,13 +67,9 @@ def in_order(path: Path, original: Path, _chance: random.Random, beat: Callable[
     with path.open("rb", buffering=0) as got, original.open("rb", buffering=0) as meant:
         at = 0
         while piece := meant.read(_PIECE_BYTES):
-            data = b""
-            while len(data) < len(piece) and (more := got.read(len(piece) - len(data))):
-                data += more
-            check(path, at, data, piece)
+            check(path, at, _read(got.fileno(), len(piece), at, beat), piece)
             at += len(piece)
-            beat()
-        check(path, at, got.read(1), b"")
+        check(path, at, _read(got.fileno(), 1, at, beat), b"")
     return at
 
 
@@ -76,11 +79,22 @@ def here_and_there(path: Path, original: Path, chance: random.Random, beat: Call
     with path.open("rb", buffering=0) as got, original.open("rb", buffering=0) as meant:
         for _ in range(20):
             at, length = chance.randrange(size), chance.randrange(1, 512 * KIB)
-            data = os.pread(got.fileno(), length, at)
+            data = _read(got.fileno(), length, at, beat)
             check(path, at, data, os.pread(meant.fileno(), length, at))
-            beat()
             total += len(data)
     return total
+
+
+def _read(descriptor: int, length: int, at: int, beat: Callable[[], None]) -> bytes:
+    """Fewer bytes at the end only: what comes before an error comes short, and the error with the next call."""
+    data = b""
+    while len(data) < length:
+        more = os.pread(descriptor, length - len(data), at + len(data))
+        beat()
+        if not more:
+            break
+        data += more
+    return data
 
 
 def past_the_cache(path: Path, original: Path, chance: random.Random, beat: Callable[[], None]) -> int:
@@ -105,23 +119,23 @@ def mapped(path: Path, original: Path, chance: random.Random, beat: Callable[[],
     places = [chance.randrange(size) // _PAGE_BYTES * _PAGE_BYTES for _ in range(32)]
     child = os.fork()
     if not child:
-        os._exit(_touch(path, original, places))
+        os._exit(_touch(path, original, places, beat))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code == _WRONG:
         raise WrongByte(f"{path} mapped, one of {places}")
     if code:
         raise OSError(errno.EIO, "mapped")
-    beat()
     return len(places) * _PAGE_BYTES
 
 
-def _touch(path: Path, original: Path, places: list[int]) -> int:
+def _touch(path: Path, original: Path, places: list[int], beat: Callable[[], None]) -> int:
     try:
         with path.open("rb") as got, original.open("rb") as meant:
             pages = mmap.mmap(got.fileno(), 0, prot=mmap.PROT_READ)
             for at in places:
                 if pages[at : at + _PAGE_BYTES] != os.pread(meant.fileno(), _PAGE_BYTES, at):
                     return _WRONG
+                beat()
     except (OSError, ValueError):  # an empty or vanished file can't be mapped
         return 1
     return 0
@@ -141,7 +155,7 @@ def check(path: Path, at: int, got: bytes, meant: bytes) -> None:
         raise WrongByte(f"{path} at {at}: {len(got)} bytes instead of {len(meant)}, or others")
 
 
-_WAYS: Final[tuple[Callable[[Path, Path, random.Random, Callable[[], None]], int], ...]] = (
+WAYS: Final[tuple[Callable[[Path, Path, random.Random, Callable[[], None]], int], ...]] = (
     in_order,
     here_and_there,
     past_the_cache,
@@ -165,7 +179,9 @@ def main() -> None:
             else:
                 if chance.random() < 0.3:
                     forget(place / name)
-                pulse.right_bytes += chance.choice(_WAYS)(place / name, originals / name, chance, pulse.beat)
+                pulse.way = chance.randrange(len(WAYS))
+                pulse.beat()
+                pulse.right_bytes += WAYS[pulse.way](place / name, originals / name, chance, pulse.beat)
         except OSError as error:
             pulse.errors += 1
             name_of = errno.errorcode.get(error.errno or 0, str(error.errno))

@@ -107,6 +107,7 @@ class Report:
     right_bytes: int = 0
     wrong: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)  # for each of them, what `status` said
     errors: Counter[str] = field(default_factory=Counter)
     lives: list[Life] = field(default_factory=list)
     tracebacks: int = 0
@@ -197,7 +198,9 @@ class Soak:
         for number, (_, pulse) in enumerate(self._pulses):
             pulse.look()
             if pulse.began and now - pulse.began > STUCK_SECONDS:
-                self.report.stuck.append(f"reader {number} stuck for {now - pulse.began:.0f} s")
+                self.report.stuck.append(f"reader {number} stuck for {now - pulse.began:.0f} s, {pulse.doing}")
+                status = self._shell.run("status", "--format", "json", self._places[number % MOUNTS], timeout=60)
+                self.report.waiting.append(status.stdout + status.stderr)
                 self._readers[number].kill()  # said once
                 pulse.began = 0.0
                 pulse.tell()
