@@ -5,7 +5,8 @@ admitted at once. What runs ahead of readers is admitted while fewer requests ar
 behind demand, and not before somebody asked has what he asked for. Background work is admitted only while nothing else is under way
 or waits. How urgent a request is may change while it waits: a reader may come who wants the same bytes.
 
-Those who wait are admitted in the order they came, per urgency: whoever is behind a frontier (`content.whole`) never overtakes it.
+Those who wait are admitted in the order they came, per urgency: whoever is behind a frontier (`content.frontier`) never overtakes
+it.
 
 Atomic between checkpoints: a request waits, or is counted in `under_way`, or is over.
 """

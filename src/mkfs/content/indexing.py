@@ -5,8 +5,8 @@ An index that came with the artifact is no source for one: the layer is hashed w
 
 from mkfs.content.artifact import Artifact
 from mkfs.content.engine import Engine
+from mkfs.content.laps import runs
 from mkfs.content.layer import Layer
-from mkfs.content.whole import runs
 from mkfs.errors import IntegrityError
 from mkfs.oci.digest import Digest
 from mkfs.proof.artifact_index import ArtifactIndex

@@ -199,7 +199,7 @@ class InflatingFetch:
     async def _current(self) -> Inflation:
         return await self._begin() if self._inflation is None or self._worthless else self._inflation
 
-    # --- `content.whole.InOrder`
+    # --- `content.frontier.InOrder`
 
     def restart(self) -> None:
         """See `InOrder`."""

@@ -225,7 +225,7 @@ class Prover:
             what = f"layer {self._blob.digest} has not the size that its manifest says: {second.misfit.what}"
             return Mismatch(what, f"{self._label}, from {second.misfit.where}", _DAMAGED_HINT)
         hosts = ", ".join(sorted(first.hosts | second.hosts)) or "the registry"
-        differ = first.differing(second)
+        differ = first.proof.differing(second.proof)
         ranges = f"two fetches differ within bytes {differ}" if differ else "two fetches brought the same wrong bytes"
         return Mismatch(
             f"layer {self._blob.digest} does not match its digest: {ranges}",
