@@ -8,7 +8,7 @@ import trio.testing
 
 from mkfs.content.engine import Engine
 from mkfs.content.layer import Layer
-from mkfs.errors import CacheUnusable, Mismatch
+from mkfs.errors import BadArchive, CacheUnusable, Mismatch
 from mkfs.oci.descriptor import Descriptor
 from mkfs.ranges import ByteRange
 from mkfs.testing.faults import Fault, Flip, IgnoreRange, Match, Stall
@@ -258,6 +258,15 @@ async def test_a_process_whose_registry_stands_still_is_overtaken_and_does_no_ha
         assert sleeper.published
         await right(layer, LARGE.whole)
     assert [each.name for each in (root / "staging").iterdir()] == []
+
+
+async def test_a_layer_too_small_for_an_archive_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    root, blob = tmp_path / "cache", Blob(b"less than the header of an entry")
+    async with engine_at(root) as engine:
+        layer = await opened(engine, blob.reader(), blob, tar=True)
+        with pytest.raises(BadArchive, match="cut short"):
+            await layer.prove(whole=True)
+        assert [each.name for each in (root / "staging").iterdir()] == []
 
 
 async def test_a_reader_that_leaves_lets_the_next_process_have_the_turn(tmp_path: Path) -> None:

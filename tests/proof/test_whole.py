@@ -52,8 +52,8 @@ def test_wrong_bytes_are_a_mismatch_even_where_they_are_no_tar_as_well() -> None
 
 @pytest.mark.parametrize(
     "content",
-    [b"\1" * 2048, ARCHIVE.content[: 2 * MIB]],
-    ids=["no archive at all", "one that ends within an entry"],
+    [b"\1" * 2048, ARCHIVE.content[: 2 * MIB], b"\1" * 100],
+    ids=["no archive at all", "one that ends within an entry", "less than a header"],
 )
 def test_right_bytes_that_are_no_tar_are_a_bad_archive(content: bytes) -> None:
     blob = Blob(content)

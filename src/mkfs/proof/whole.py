@@ -26,8 +26,13 @@ class WholeProof:
         self._blob, self._grid = blob, grid
         self._digests = bytearray(grid.count * DIGEST_BYTES)
         self._verifier = Verifier(blob.digest, blob.size_bytes)
-        self._scanner = TarScanner(blob.size_bytes, f"layer {blob.digest}") if tar else None
+        self._scanner: TarScanner | None = None
         self._bad_archive: BadArchive | None = None
+        if tar:
+            try:
+                self._scanner = TarScanner(blob.size_bytes, f"layer {blob.digest}")
+            except BadArchive as error:  # its size says so alone
+                self._bad_archive = error
 
     def take_chunks(self, chunks: range, data: memoryview) -> None:
         """Takes the digests of the chunks numbered `chunks`, whose bytes are `data`. In any order."""
