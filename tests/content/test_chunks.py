@@ -13,17 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from mkfs.content.admission import Urgency, Waiters
-from mkfs.content.chunk_run import Want
+from mkfs.content.admission import Urgency
 from mkfs.content.chunk_store import PAUSE_SECONDS
 from mkfs.content.chunks import ChunkFetch
 from mkfs.content.engine import Engine
 from mkfs.content.patience import ABSENCE_SECONDS, FIRST_VERDICT_SECONDS
-from mkfs.content.prefetch import Prefetch
-from mkfs.content.reach import Reach
-from mkfs.content.readahead import Readahead
 from mkfs.content.receive import RangesIgnored
-from mkfs.content.shortage import Shortage
 from mkfs.errors import Mismatch, Unreachable
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import grid_of
@@ -31,7 +26,7 @@ from mkfs.ranges import ByteRange
 from mkfs.testing.faults import Fault, Flip, IgnoreRange, Match, Reset, Stall, Status
 from mkfs.testing.sources import MemoryReader
 from mkfs.units import MIB
-from tests.support.layers import LARGE, Blob, all_given_back, engine_at, seeded
+from tests.support.layers import LARGE, Blob, all_given_back, engine_at, means_of, seeded
 
 WHOLE = LARGE.whole
 TWO_FILES = Blob(seeded(5, 6 * MIB + 100))
@@ -55,16 +50,7 @@ def index_of(blob: Blob, border: int | None = None) -> ChunkIndex:
 
 
 async def chunks_of(engine: Engine, reader: MemoryReader, blob: Blob = LARGE, border: int | None = None) -> ChunkFetch:
-    return await ChunkFetch.open(
-        engine=engine,
-        reader=reader,
-        blob=blob.descriptor,
-        index=index_of(blob, border),
-        label="model test",
-        shortage=Shortage("model test"),
-        reach=Reach(),
-        readahead=Readahead(Prefetch.SEQUENTIAL, engine.budget),
-    )
+    return await ChunkFetch.open(means_of(engine, reader, blob), index_of(blob, border))
 
 
 @asynccontextmanager
@@ -287,15 +273,6 @@ async def test_a_process_that_stopped_in_the_middle_is_overtaken(tmp_path: Path,
             await right(chunks, ByteRange(2 * MIB, 5 * MIB))
         assert reader.bytes_sent() == 3 * MIB
         assert lock.try_chunk(2)  # let go of, when it was here
-
-
-async def test_a_turn_that_came_too_late_is_passed_on(tmp_path: Path) -> None:
-    async with engine_at(tmp_path / "cache") as other, opened(tmp_path, LARGE.reader()) as (_, chunks):
-        want = Want(3, Waiters(other.admission))
-        assert chunks._claim([want]).free == [want]
-        want.leave()
-        chunks._begin([want])
-        assert other.cache.lock(LARGE.digest).try_chunk(3)
 
 
 async def test_waiting_for_a_turn_ends_with_the_reader(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ async def test_what_the_proof_has_received_is_not_asked_for_again(tmp_path: Path
     reader.faults.install(Fault(Match(offset=WHOLE.stop - 1), held, times=1))
     async with deferred(tmp_path, reader) as (_, layer, _watching):
         await layer.read(ByteRange(0, 10))
-        while layer.received(ByteRange(20 * MIB, 21 * MIB)) is None:
+        while layer._proofs.received(ByteRange(20 * MIB, 21 * MIB)) is None:
             await trio.lowlevel.checkpoint()
         asked = len(reader.requests())
         wanted = ByteRange(20 * MIB + 7, 21 * MIB)

@@ -13,6 +13,11 @@ from mkfs.cache.locks import OVERTAKE_SECONDS
 from mkfs.cache.store import Cache
 from mkfs.content.engine import Engine
 from mkfs.content.layer import Layer
+from mkfs.content.means import LayerMeans
+from mkfs.content.prefetch import Prefetch
+from mkfs.content.reach import Reach
+from mkfs.content.readahead import Readahead
+from mkfs.content.shortage import Shortage
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.ranges import ByteRange
@@ -101,3 +106,19 @@ class Everybody:
 def layer_of(engine: Engine, reader: MemoryReader, blob: Blob, *, tar: bool = False) -> Layer:
     """A layer over `reader`."""
     return Layer(engine=engine, reader=reader, access=Everybody(), blob=blob.descriptor, label="model test", tar=tar)
+
+
+def means_of(engine: Engine, reader: MemoryReader, blob: Blob) -> LayerMeans:
+    """What all share who work on such a layer."""
+    return LayerMeans(
+        engine=engine,
+        reader=reader,
+        access=Everybody(),
+        blob=blob.descriptor,
+        label="model test",
+        tar=False,
+        compression="",
+        readahead=Readahead(Prefetch.SEQUENTIAL, engine.budget),
+        shortage=Shortage("model test"),
+        reach=Reach(),
+    )

@@ -21,13 +21,11 @@ from msgspec import Struct, field
 from mkfs.content.admission import Urgency, Waiters
 from mkfs.content.buffers import RANGE_BYTES
 from mkfs.content.chunk_store import ChunkStore
-from mkfs.content.engine import Engine
+from mkfs.content.means import LayerMeans
 from mkfs.content.reads import Buffer
 from mkfs.content.receive import receive
 from mkfs.errors import Mismatch
-from mkfs.oci.descriptor import Descriptor
 from mkfs.ranges import ByteRange
-from mkfs.registry.ranges import RangeReader
 
 log = logging.getLogger(__name__)
 
@@ -69,25 +67,21 @@ class Want(Struct, eq=False):
 class RunMeans(Struct, eq=False):
     """What all runs of a layer share. `holding`: buffers they have borrowed."""
 
-    engine: Engine
-    reader: RangeReader
-    blob: Descriptor
+    layer: LayerMeans
     store: ChunkStore
-    label: str
     release: Callable[[int], None]  # lets other processes have a chunk's turn
-    came: Callable[[int, Urgency], None]  # is told each chunk that came, and how urgent it was then
     holding: int = 0
 
     async def borrow(self) -> mmap:
         """A buffer for one run; see `Buffers.borrow`."""
-        buffer = await self.engine.buffers.borrow(lambda: not self.holding)
+        buffer = await self.layer.engine.buffers.borrow(lambda: not self.holding)
         self.holding += 1
         return buffer
 
     def give_back(self, buffer: mmap) -> None:
         """Returns what `borrow` lent."""
         self.holding -= 1
-        self.engine.buffers.give_back(buffer)
+        self.layer.engine.buffers.give_back(buffer)
 
 
 def neighbours(wants: Iterable[Want], store: ChunkStore) -> Iterator[list[Want]]:
@@ -146,7 +140,7 @@ class ChunkRun:
         means = self._means
         try:
             with self._scope:
-                async with means.engine.admission.admitted(self._urgency):
+                async with means.layer.engine.admission.admitted(self._urgency):
                     buffer = await means.borrow()
                     try:
                         await self._receive(buffer)
@@ -172,14 +166,14 @@ class ChunkRun:
             async def received(count: int, host: str) -> None:
                 await self._count(count, host)
                 if self._next_in(self.received_bytes) is not None:  # not received by a thread that did it
-                    await means.engine.hashing(self._settle, into, self.received_bytes)
+                    await means.layer.engine.hashing(self._settle, into, self.received_bytes)
 
             follow = partial(self._settle, into)
-            await receive(means.reader, means.blob, self._bytes, into, progress=received, follow=follow)
+            await receive(means.layer.reader, means.layer.blob, self._bytes, into, progress=received, follow=follow)
 
     async def _count(self, count: int, host: str) -> None:
         self.received_bytes += count
-        self._means.engine.admission.received(count)
+        self._means.layer.engine.admission.received(count)
         self._hosts.add(host)
         self._now = trio.current_time()
 
@@ -207,30 +201,31 @@ class ChunkRun:
     def _landed(self, want: Want, kept: bytes | None) -> None:
         self._means.release(want.number)
         if not want.left:
-            self._means.came(want.number, want.waiters.urgency())
+            grid = self._means.store.index.grid
+            self._means.layer.reach.came(grid, range(want.number, want.number + 1), want.waiters.urgency())
             self._waiting -= 1
             want.land(kept)
 
     async def _again(self, want: Want, first: Mismatch, buffer: mmap) -> None:
         """A verdict needs a second fetch: what was wrong may have been a cache on the way."""
         means, chunk = self._means, self._chunk_range(want)
-        means.engine.tally.wrong_chunks += 1
-        log.warning("bytes %s of %s do not match their digest; fetching them again past all caches", chunk, means.label)
+        means.layer.engine.tally.wrong_chunks += 1
+        log.warning("bytes %s of %s do not match their digest; fetching them again past all caches", chunk, means.layer.label)
         with memoryview(buffer)[: chunk.length] as into:
-            await receive(means.reader, means.blob, chunk, into, fresh=True, progress=self._count)
+            await receive(means.layer.reader, means.layer.blob, chunk, into, fresh=True, progress=self._count)
             try:
-                self._landed(want, await means.engine.hashing(self._keep, want, into))
+                self._landed(want, await means.layer.engine.hashing(self._keep, want, into))
                 return
             except Mismatch as error:
-                means.engine.tally.wrong_chunks += 1
+                means.layer.engine.tally.wrong_chunks += 1
                 second = error
         brought = "the same wrong bytes" if second.what == first.what else "different wrong bytes"
         verdict = Mismatch(
-            f"bytes {chunk} of layer {means.blob.digest} do not match their digest: two fetches brought {brought}",
-            f"{means.label}, from {', '.join(sorted(self._hosts))}",
+            f"bytes {chunk} of layer {means.layer.blob.digest} do not match their digest: two fetches brought {brought}",
+            f"{means.layer.label}, from {', '.join(sorted(self._hosts))}",
             "the registry's copy is damaged: push the artifact again; reads are tried again after a minute",
         )
-        log.error("%s: %s (%s)", means.label, verdict.what, verdict.where)
+        log.error("%s: %s (%s)", means.layer.label, verdict.what, verdict.where)
         want.fail(verdict)
 
     def _chunk_range(self, want: Want) -> ByteRange:

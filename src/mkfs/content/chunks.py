@@ -1,22 +1,18 @@
 """Reads of a layer under a chunk index that is trusted: only the chunks that are wanted are fetched, each by one flight.
 
-Theory. A chunk that is not here is a flight of its own (`content.flights`). Flights that start at one moment are *gathered*: in
-one step in a thread, each chunk's turn among processes is tried, and what came into the cache meanwhile is taken from there; the
-rest is fetched in runs of neighbours (`content.chunk_run`). Where another process has the turn, a task waits for it
-(`content.turns`) and the want is gathered anew. So a reader of many chunks costs few requests, a reader at random one chunk, and
-nobody waits for chunks that are not his. A read is answered from the very memory that was checked, whether the cache could keep it
-or not.
+Theory. A chunk that is not here is a flight of its own (`content.flights`), and flights that start at one moment are seen to
+together (`content.gathering`). So a reader of many chunks costs few requests, a reader at random one chunk, and nobody waits for
+chunks that are not his. A read is answered from the very memory that was checked, whether the cache could keep it or not.
 
 What is likely to be read next (`content.readahead`) is fetched as well, when nobody waits for anything else. A chunk that was wrong
 twice is refused for a while, by itself: its neighbours are served.
 
-Atomic between checkpoints: a want is in `_wants`, with a gathering, with a task that waits for its turn, or with a run; its flight
-learns of it by `Want.settled` alone.
+Atomic between checkpoints: `_waiters` knows a chunk exactly while somebody waits for its flight.
 """
 
 import copy
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self, final
 
@@ -24,23 +20,19 @@ import trio
 
 from mkfs.cache.locks import LayerLock
 from mkfs.content.admission import Urgency, Waiters
-from mkfs.content.chunk_run import ChunkRun, RunMeans, Want, neighbours
+from mkfs.content.chunk_run import Want
 from mkfs.content.chunk_store import ChunkStore
-from mkfs.content.engine import Engine
 from mkfs.content.flights import Flights
+from mkfs.content.gathering import Gathering
+from mkfs.content.means import LayerMeans
 from mkfs.content.patience import Verdict
-from mkfs.content.reach import Reach
-from mkfs.content.readahead import ModelFile, Readahead
+from mkfs.content.readahead import ModelFile
 from mkfs.content.reads import Buffer, Cause, Obstacle
-from mkfs.content.shortage import Shortage
 from mkfs.content.streams import WIDEST_WINDOW_BYTES
 from mkfs.content.together import all_done
-from mkfs.content.turns import showing, take_turn
 from mkfs.errors import Mismatch, Unreachable
-from mkfs.oci.descriptor import Descriptor
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.ranges import ByteRange
-from mkfs.registry.ranges import RangeReader
 from mkfs.units import MIB
 
 log = logging.getLogger(__name__)
@@ -63,59 +55,25 @@ class ChunkStatistics:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class _Claims:
-    """What became of wants: ours to fetch, another process's turn, or here already."""
-
-    free: list[Want] = field(default_factory=list)
-    taken: list[Want] = field(default_factory=list)
-    here: list[tuple[Want, Buffer]] = field(default_factory=list)
-
-
-@final
 class ChunkFetch:
     """Proven reads of one layer, chunk by chunk. `index` must be one that is trusted."""
 
-    def __init__(self, *, means: RunMeans, lock: LayerLock, store: ChunkStore, readahead: Readahead) -> None:
-        self._means, self._lock, self._store, self._readahead = means, lock, store, readahead
+    def __init__(self, means: LayerMeans, store: ChunkStore, lock: LayerLock) -> None:
+        self._means, self._store = means, store
         self._engine, self._grid = means.engine, store.index.grid
         self._flights: Flights[int, Buffer | None] = Flights(means.engine.nursery)
+        self._gathering = Gathering(means, store, lock)
         self._waiters: dict[int, Waiters] = {}  # of the flights
         self._verdicts: dict[int, Verdict] = {}
-        self._wants: list[Want] = []  # not gathered yet
-        self._gathering = False  # somebody will come for `_wants`
-        self._fetched = self._requests = 0
-        self._runs: set[ChunkRun] = set()  # under way
-        self._turns: set[int] = set()  # chunks that another process has the turn of
 
     @classmethod
-    async def open(
-        cls,
-        *,
-        engine: Engine,
-        reader: RangeReader,
-        blob: Descriptor,
-        index: ChunkIndex,
-        label: str,
-        shortage: Shortage,
-        readahead: Readahead,
-        reach: Reach,
-    ) -> Self:
-        """Reads of `blob`, whose index is `index`, over what the cache has of it. Raises nothing of its own."""
-        store = ChunkStore(engine.cache, engine.memory, index, shortage, label)
+    async def open(cls, means: LayerMeans, index: ChunkIndex) -> Self:
+        """Reads of a layer whose index is `index`, over what the cache has of it. Raises nothing of its own."""
+        engine = means.engine
+        store = ChunkStore(engine.cache, engine.memory, index, means.shortage, means.label)
         await engine.on_disk(store.open, trio.current_time())
-        lock = await engine.on_disk(engine.cache.lock, blob.digest)
-        grid = index.grid
-        means = RunMeans(
-            engine=engine,
-            reader=reader,
-            blob=blob,
-            store=store,
-            label=label,
-            release=lock.release_chunk,
-            came=lambda number, urgency: reach.came(grid, range(number, number + 1), urgency),
-        )
-        return cls(means=means, lock=lock, store=store, readahead=readahead)
+        lock = await engine.on_disk(engine.cache.lock, means.blob.digest)
+        return cls(means, store, lock)
 
     @property
     def index(self) -> ChunkIndex:
@@ -189,10 +147,10 @@ class ChunkFetch:
             return
         now = trio.current_time()
         widest_bytes = WIDEST_WINDOW_BYTES if self._store.is_shared(now) else SCARCE_AHEAD_BYTES
-        told = self._readahead.ahead(wanted, now, widest_bytes=widest_bytes, stop=self._file_stop(wanted.stop - 1))
+        told = self._means.readahead.ahead(wanted, now, widest_bytes=widest_bytes, stop=self._file_stop(wanted.stop - 1))
         if told is not None:
             self._engine.nursery.start_soon(self._fetch_ahead, told)
-        file = self._readahead.unknown(wanted)
+        file = self._means.readahead.unknown(wanted)
         if file is not None:
             self._engine.nursery.start_soon(self._learn, file)
 
@@ -201,7 +159,7 @@ class ChunkFetch:
         now = trio.current_time()
         if not self._store.is_shared(now):  # nor is it told: a reader would take it for fetched
             return
-        told = self._readahead.expect(begin, now, widest_bytes=WIDEST_WINDOW_BYTES, stop=self._file_stop(begin))
+        told = self._means.readahead.expect(begin, now, widest_bytes=WIDEST_WINDOW_BYTES, stop=self._file_stop(begin))
         if told is not None:
             await self._fetch_ahead(told)
 
@@ -241,7 +199,7 @@ class ChunkFetch:
     async def _bring(self, number: int, waiters: Waiters) -> Buffer | None:
         """The flight of chunk `number`."""
         want = Want(number, waiters)
-        self._enqueue(want)
+        self._gathering.add(want)
         try:
             await want.settled.wait()
         finally:
@@ -254,99 +212,16 @@ class ChunkFetch:
         self._verdicts.pop(number, None)
         return want.chunk
 
-    def _enqueue(self, want: Want) -> None:
-        self._wants.append(want)
-        if not self._gathering:
-            self._engine.nursery.start_soon(self._gather)
-            self._gathering = True
-
-    async def _gather(self) -> None:
-        """Sees to all that is wanted now, and to what comes while it does."""
-        await trio.lowlevel.checkpoint()  # flights that start at this moment are all here then
-        while self._wants:
-            wants, self._wants = [want for want in self._wants if not want.left], []
-            await self._see_to(wants)
-        self._gathering = False
-
-    async def _see_to(self, wants: list[Want]) -> None:
-        if not self._store.is_shared(trio.current_time()):  # another process could not give us what it fetches
-            self._begin(wants)
-            return
-        try:
-            claims = await self._engine.on_disk(self._claim, wants)
-        except Exception as error:  # noqa: BLE001 - handed to the flights, who are its callers
-            for want in wants:
-                want.fail(error)
-            return
-        for want in claims.taken:
-            self._engine.nursery.start_soon(self._wait_for_turn, want)
-        for want, chunk in claims.here:
-            want.land(chunk)
-        self._begin(claims.free)
-
-    def _begin(self, wants: list[Want]) -> None:
-        for want in wants:
-            if want.left:
-                self._lock.release_chunk(want.number)
-        for group in neighbours((want for want in wants if not want.left), self._store):
-            self._engine.nursery.start_soon(self._fetch, ChunkRun(self._means, group))
-
-    def _claim(self, wants: list[Want]) -> _Claims:
-        """Tries the turns of `wants`. Who had a turn before us may have brought the chunk meanwhile. Blocks."""
-        claims = _Claims()
-        for want in wants:
-            if not want.has_turn and not self._lock.try_chunk(want.number):
-                claims.taken.append(want)
-                continue
-            here = not self._store.missing(range(want.number, want.number + 1))
-            chunk = self._store.read(self._grid.chunk_range(want.number)) if here else None
-            if chunk is None:
-                claims.free.append(want)
-            else:
-                claims.here.append((want, chunk))
-                self._lock.release_chunk(want.number)
-        return claims
-
-    async def _wait_for_turn(self, want: Want) -> None:
-        self._turns.add(want.number)
-        try:
-            with want.turn:
-                await take_turn(self._engine, self._lock, want.number, f"a chunk of {self._means.label}")
-        except Exception as error:  # noqa: BLE001 - handed to the flight, who is its caller
-            want.fail(error)
-        finally:
-            self._turns.discard(want.number)
-        if want.left:
-            self._lock.release_chunk(want.number)
-        elif not want.settled.is_set():
-            want.has_turn = True
-            self._enqueue(want)
-
-    async def _fetch(self, run: ChunkRun) -> None:
-        self._requests += 1
-        self._fetched += len(run.numbers)
-        self._engine.tally.chunk_requests += 1
-        self._engine.tally.chunks_fetched += len(run.numbers)
-        self._runs.add(run)
-        try:
-            with showing(self._engine, self._lock, run.numbers, lambda: run.received_bytes):
-                await run.fetch()
-        finally:
-            self._runs.remove(run)
-
     def obstacle(self, wanted: ByteRange) -> Obstacle:
         """See `LayerReads`; without hosts."""
         chunks = self._grid.chunks(wanted)
-        runs = [run for run in self._runs if run.numbers.start < chunks.stop and chunks.start < run.numbers.stop]
-        if runs:
-            return Obstacle(Cause.CHUNKS, sum(run.received_bytes for run in runs), sum(run.size_bytes for run in runs))
-        if any(number in self._turns for number in chunks):
-            return Obstacle(Cause.TURN)
-        return Obstacle(Cause.CHUNKS if any(number in self._waiters for number in chunks) else Cause.DISK)
+        awaited = any(number in self._waiters for number in chunks)
+        return self._gathering.obstacle(chunks) or Obstacle(Cause.CHUNKS if awaited else Cause.DISK)
 
     def statistics(self) -> ChunkStatistics:
         """A snapshot; cheap enough for every poll."""
-        return ChunkStatistics(self._flights.statistics().waiting, self._fetched, self._requests, self._store.damages)
+        gathered = self._gathering
+        return ChunkStatistics(self._flights.statistics().waiting, gathered.fetched, gathered.requests, self._store.damages)
 
     def close(self) -> None:
         """Lets go of the cache's files. Reads under way end well."""

@@ -13,56 +13,42 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol, final
+from typing import final
 
-from mkfs.content.engine import Engine
 from mkfs.content.flights import Flights
+from mkfs.content.means import LayerMeans
+from mkfs.content.proof_flights import ProofFlights
 from mkfs.content.reads import Buffer
 from mkfs.content.receive import receive
+from mkfs.content.standing import Standing
 from mkfs.content.together import all_done
 from mkfs.errors import IntegrityError, MkfsError
-from mkfs.oci.descriptor import Descriptor
-from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import Grid
 from mkfs.ranges import ByteRange
-from mkfs.registry.ranges import RangeReader
 
 log = logging.getLogger(__name__)
-
-
-class Proof(Protocol):
-    """The proof that goes on behind the reads: `content.layer`."""
-
-    async def prove(self) -> None:
-        """Returns when the layer is proven. Raises what a strict read would raise."""
-
-    @property
-    def index(self) -> ChunkIndex | None:
-        """The chunk index, once it is."""
-
-    def received(self, wanted: ByteRange) -> Buffer | None:
-        """Bytes of the layer that the proof under way has received, unproven; None where it has not. Blocks."""
 
 
 @final
 class DeferredReads:
     """Unproven reads of one layer. `on_distrust` is called when bytes that were handed out turn out wrong, or can't be proven."""
 
-    def __init__(self, *, engine: Engine, reader: RangeReader, blob: Descriptor, label: str, proof: Proof) -> None:
-        self._engine, self._reader, self._blob, self._label = engine, reader, blob, label
-        self._proof = proof
+    def __init__(self, means: LayerMeans, standing: Standing, proofs: ProofFlights) -> None:
+        """`standing` says when the layer is proven, which `proofs` see to behind the reads."""
+        self._means, self._standing, self._proofs = means, standing, proofs
         self.on_distrust: Callable[[], Awaitable[None]] | None = None
-        self._flights: Flights[int, Buffer] = Flights(engine.nursery)
+        self._flights: Flights[int, Buffer] = Flights(means.engine.nursery)
         self._handed_out: dict[int, bytes] = {}  # raw sha256 by number of chunk
         self._proving = False
 
-    async def read(self, wanted: ByteRange, grid: Grid) -> Buffer:
-        """Exactly the bytes of `wanted`, not proven. `grid` must be that of the proof.
+    async def read(self, wanted: ByteRange) -> Buffer:
+        """Exactly the bytes of `wanted`, not proven.
 
         Raises `RangesIgnored` (then only the proof can answer), `Unreachable`, `NotFound`, `NotAuthorised`.
         """
+        grid = self._standing.grid  # that of the proof, as long as there is none
         if not self._proving:
-            self._engine.nursery.start_soon(self._prove_behind, grid)
+            self._means.engine.nursery.start_soon(self._prove_behind, grid)
             self._proving = True
         assembled = bytearray(wanted.length)
 
@@ -78,29 +64,29 @@ class DeferredReads:
         return assembled
 
     async def _chunk(self, number: int, chunk: ByteRange) -> Buffer:
-        memory, known = self._engine.memory, self._handed_out.get(number)
+        memory, known = self._means.engine.memory, self._handed_out.get(number)
         kept = None if known is None else memory.get(known)
         if kept is not None:
             return kept
-        content = await self._engine.on_disk(self._proof.received, chunk)
+        content = await self._means.engine.on_disk(self._proofs.received, chunk)
         if content is None:
             into = bytearray(chunk.length)
             with memoryview(into) as view:
-                await receive(self._reader, self._blob, chunk, view)
+                await receive(self._means.reader, self._means.blob, chunk, view)
             content = bytes(into)
-        digest = await self._engine.hashing(lambda: hashlib.sha256(content).digest())
+        digest = await self._means.engine.hashing(lambda: hashlib.sha256(content).digest())
         if self._handed_out.setdefault(number, digest) != digest:
-            what = f"bytes {chunk} of layer {self._blob.digest} came in two versions"
-            raise IntegrityError(what, self._label, "they are not proven yet; the proof under way decides")
+            what = f"bytes {chunk} of layer {self._means.blob.digest} came in two versions"
+            raise IntegrityError(what, self._means.label, "they are not proven yet; the proof under way decides")
         return memory.get_or_load(digest, lambda: memoryview(content))
 
     async def _prove_behind(self, grid: Grid) -> None:
         try:
-            await self._proof.prove()
+            await self._proofs.prove()
         except IntegrityError as error:
             await self._tell(f"what was read of it was never proven: {error}")
         except MkfsError as error:
-            log.info("%s is not proven yet, the next read tries again: %s", self._label, error)
+            log.info("%s is not proven yet, the next read tries again: %s", self._means.label, error)
         else:
             wrong = [number for number in self._handed_out if not self._was_right(number, grid)]
             if wrong:
@@ -111,13 +97,13 @@ class DeferredReads:
 
     def _was_right(self, number: int, grid: Grid) -> bool:
         """Whether what was handed out as chunk `number` is proven. Under another grid that can't be told: then it is not."""
-        index = self._proof.index
+        index = self._standing.index
         return index is not None and index.grid == grid and index.digest_of(number) == self._handed_out[number]
 
     async def _tell(self, what: str) -> None:
         if not self._handed_out:
             return
-        self._engine.tally.wrong_answers += 1
-        log.error("%s: %s: the kernel is told to forget it; who has it mapped or copied has wrong bytes", self._label, what)
+        self._means.engine.tally.wrong_answers += 1
+        log.error("%s: %s: the kernel is told to forget it; who has it mapped or copied has wrong bytes", self._means.label, what)
         if self.on_distrust is not None:
             await self.on_distrust()

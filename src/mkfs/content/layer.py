@@ -3,10 +3,9 @@
 Theory. A layer is *published*: all of its bytes are in the cache, each chunk checked against the chunk index before it is handed
 out. Or it is read *by chunks*: a chunk index is trusted, our own from an earlier proof or one that came with the artifact, so only
 the chunks that are wanted are fetched; they stay in the cache, or in bounded memory where the cache has no room
-(`content.chunks`). Or *nothing* is known: the first read starts one flight that proves the layer whole, in turns with other
-processes; all readers wait for that flight, and a reader that leaves does not stop it while others wait. With room in the cache
-that ends published, else by chunks: a layer larger than the cache is read in two passes. Damage on our own disk turns published
-into by chunks, as does finding at `open` that the bytes were evicted.
+(`content.chunks`). Or *nothing* is known: all readers wait for one flight that proves the layer whole (`content.proof_flights`).
+With room in the cache that ends published, else by chunks: a layer larger than the cache is read in two passes. Damage on our own
+disk turns published into by chunks, as does finding at `open` that the bytes were evicted.
 
 A mismatch is a verdict on a fetch, never on the layer: the layer (or the chunk) is fetched once more past all caches; if that is
 wrong too, reads fail at once until the verdict's time is over, and then the registry gets another chance. Bytes that did not come
@@ -20,32 +19,27 @@ A chunk index from elsewhere says what the chunks are; that these are the layer 
 digest: then the index is as good as our own (`verify`). One that contradicts our own is refused for good: whoever made it is
 trusted, and wrong.
 
-Atomic between checkpoints: `_standing` changes whole (`content.standing`), and so does `_verdict`.
+Atomic between checkpoints: the standing changes whole (`content.standing`).
 """
 
-import copy
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import final
 
-import trio
 from msgspec import structs
 
 from mkfs.archive.entry import Table
-from mkfs.cache.locks import LayerLock
-from mkfs.cache.stored import Damaged, StoredLayer
+from mkfs.cache.stored import Damaged
 from mkfs.content.access import LayerAccess
-from mkfs.content.admission import Urgency, Waiters
+from mkfs.content.admission import Urgency
 from mkfs.content.chunks import ChunkStatistics
 from mkfs.content.deferred import DeferredReads
 from mkfs.content.engine import Engine
-from mkfs.content.flights import Flights
-from mkfs.content.patience import Verdict
+from mkfs.content.means import LayerMeans
 from mkfs.content.prefetch import Prefetch
-from mkfs.content.proving import Prover
+from mkfs.content.proof_flights import ProofFlights
 from mkfs.content.reach import Reach, ReachStatistics
 from mkfs.content.readahead import Readahead
 from mkfs.content.reads import Buffer, Cause, Obstacle, RangeFacts
@@ -56,13 +50,11 @@ from mkfs.content.standing import Standing
 from mkfs.content.tables import fetch_table
 from mkfs.content.taking import Taker, named
 from mkfs.content.traffic import Traffic, TrafficStatistics
-from mkfs.content.turns import showing, take_turn
-from mkfs.errors import BadArchive, IntegrityError, Mismatch, MkfsError, Unreachable
+from mkfs.errors import BadArchive, IntegrityError, Mismatch, MkfsError
 from mkfs.formats.plan import Compression
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.proof.chunk_index import ChunkIndex
-from mkfs.proof.grid import Grid, grid_of
 from mkfs.proof.policy import LayerTrust, Trust
 from mkfs.ranges import ByteRange
 from mkfs.registry.ranges import RangeReader
@@ -111,50 +103,27 @@ class Layer:
         came with the artifact and that the user's policy accepts. `deferred`: reads do not wait for a proof (`content.deferred`),
         if the layer is not compressed.
         """
-        self.blob, self.label = blob, label
-        self._traffic = reader = Traffic(reader, label, engine.errors)
-        self._engine, self._reader, self._access, self._tar = engine, reader, access, tar
-        self._reach = Reach()
-        self._in_line = False  # for its turn: another process may have it
-        self._compression = compression
-        self._diff_id: Digest | None = None
-        self._standing = Standing(label, trusted, tar=tar)
+        self.blob, self.label, self._tar, self._compression = blob, label, tar, compression
+        self._engine, self._traffic = engine, Traffic(reader, label, engine.errors)
         self.readahead = Readahead(prefetch, engine.budget)
-        self._verdict: Verdict | None = None
-        self._proofs: Flights[bool, None] = Flights(engine.nursery)  # by whether they are worth nothing without room in the cache
-        self._waiters = Waiters(engine.admission)
-        self._proving = trio.Lock()  # a flight that was left may still be on its way out when the next one begins
-        self._shortage = Shortage(label)
-        self._taker = Taker(
+        self._reach, self._shortage = Reach(), Shortage(label)
+        means = LayerMeans(
             engine=engine,
-            reader=reader,
+            reader=self._traffic,
             access=access,
             blob=blob,
             label=label,
             tar=tar,
             compression=compression,
-            trusted=trusted,
-            shortage=self._shortage,
-            standing=self._standing,
             readahead=self.readahead,
+            shortage=self._shortage,
             reach=self._reach,
         )
-        self._prover = Prover(
-            engine=engine,
-            reader=reader,
-            blob=blob,
-            label=label,
-            tar=tar,
-            shortage=self._shortage,
-            waiting=lambda: self._proofs.statistics().waiting,
-            urgency=self._waiters.urgency,
-            compression=compression,
-            content_bytes=content_bytes,
-            allowed=lambda: access.allows(blob),
-        )
-        self._deferred: DeferredReads | None = None
-        if deferred and not compression:
-            self._deferred = DeferredReads(engine=engine, reader=reader, blob=blob, label=label, proof=self)
+        self._diff_id: Digest | None = None
+        self._standing = Standing(means, trusted)
+        self._taker = Taker(means, self._standing)
+        self._proofs = ProofFlights(means, self._standing, self._taker, content_bytes)
+        self._deferred = DeferredReads(means, self._standing, self._proofs) if deferred and not compression else None
 
     # --- mount time
 
@@ -182,7 +151,7 @@ class Layer:
                 await self.prove()
         elif self._tar and self._standing.table is None:
             try:
-                self._standing.table = await fetch_table(self._reader, self.blob)
+                self._standing.table = await fetch_table(self._traffic, self.blob)
             except RangesIgnored:  # every header read would bring the whole layer: then bring it once, proven
                 await self.prove()
             except BadArchive as error:
@@ -192,7 +161,7 @@ class Layer:
     @property
     def content_bytes(self) -> int | None:
         """The size of its content; None where it is compressed and nothing says how large it is."""
-        return self._standing.content_bytes if self._compression else self.blob.size_bytes
+        return self._standing.content_bytes
 
     @property
     def opaque(self) -> bool:
@@ -236,10 +205,6 @@ class Layer:
         if self._deferred is not None:
             self._deferred.on_distrust = on_distrust
 
-    def received(self, wanted: ByteRange) -> Buffer | None:
-        """See `content.deferred.Proof`."""
-        return self._prover.received(wanted)
-
     @property
     def named(self) -> bool:
         """Whether its names and sizes can be told without a byte of it: a raw layer's are in the manifest and the documents, but
@@ -253,15 +218,8 @@ class Layer:
         return self._tar and not self.proven and not self._compression
 
     async def prove(self, *, whole: bool = False, urgency: Urgency = Urgency.DEMAND, must_keep: bool = False) -> None:
-        """Returns when the layer is proven; `whole`: by its own digest, whatever came with the artifact.
-
-        Raises what a read would raise; with `must_keep`, or when nobody waits for it, `CacheUnusable` where there is no room.
-        """
-        must_keep = must_keep or urgency is not Urgency.DEMAND
-        while not self.proven:
-            self._refuse_if_judged()
-            with self._waiters.counted(urgency):
-                await self._proofs.join(must_keep, partial(self._prove, whole=whole, must_keep=must_keep))
+        """See `ProofFlights.prove`."""
+        await self._proofs.prove(whole=whole, urgency=urgency, must_keep=must_keep)
 
     async def expect(self, begin: int) -> None:
         """Fetches what somebody will want who is about to read from byte `begin` on, and keeps it. Raises nothing."""
@@ -346,19 +304,18 @@ class Layer:
         except MkfsError as error:
             self._engine.errors.read_failed(error, self.label, ", ".join(self._traffic.hosts))
             raise
-        index = self._standing.index
-        self._reach.read(self._grid() if index is None else index.grid, wanted)
+        self._reach.read(self._standing.grid, wanted)
         return answer
 
     async def _answer(self, wanted: ByteRange) -> Buffer:
         """The bytes of `wanted`, for a reader or for ourselves."""
         while True:
             if self._deferred is not None and not self.proven:
-                self._refuse_if_judged()
+                self._proofs.refuse_if_judged()
                 with suppress(RangesIgnored):
-                    return await self._deferred.read(wanted, self._grid())
+                    return await self._deferred.read(wanted)
             await self.prove()
-            self._refuse_if_judged()
+            self._proofs.refuse_if_judged()
             stored, chunks = self._standing.stored, self._standing.chunks  # both None: found damaged between two checkpoints
             if stored is not None:
                 self.readahead.begun(wanted)
@@ -376,12 +333,9 @@ class Layer:
         """See `LayerReads`."""
         if self.published:
             return Obstacle(Cause.DISK)
-        if self._standing.chunks is not None:
-            found = self._standing.chunks.obstacle(wanted)
-            return structs.replace(found, hosts=self._traffic.hosts) if found.size_bytes else found
-        if self._in_line:
-            return Obstacle(Cause.TURN)
-        return Obstacle(Cause.PROOF, self._prover.received_bytes, self.blob.size_bytes, self._traffic.hosts)
+        chunks = self._standing.chunks
+        found = self._proofs.obstacle() if chunks is None else chunks.obstacle(wanted)
+        return structs.replace(found, hosts=self._traffic.hosts) if found.size_bytes else found
 
     async def facts(self, wanted: ByteRange) -> RangeFacts:
         """See `LayerReads`."""
@@ -392,79 +346,6 @@ class Layer:
             proven_bytes = wanted.length if self.published else 0
         return RangeFacts(self.blob.digest, self.trust, proven_bytes)
 
-    # --- proof
-
-    def _refuse_if_judged(self) -> None:
-        self._standing.refuse_if_contradicted()
-        verdict = self._verdict
-        if verdict is not None and trio.current_time() < verdict.until:
-            raise copy.copy(verdict.error) from verdict.error
-
-    async def _prove(self, *, whole: bool, must_keep: bool) -> None:
-        """Makes reads possible: by what is known, by what another process has proven meanwhile, or by a fetch of our own."""
-        async with self._engine.inflating if self._compression else nullcontext():
-            await self._prove_now(whole=whole, must_keep=must_keep)
-
-    async def _prove_now(self, *, whole: bool, must_keep: bool) -> None:
-        if self._taker.left_over is not None and not self._taker.whole_only:
-            await self._taker.take(self._taker.left_over, Trust.OWN)
-            return
-        if not whole:
-            await self._taker.take_trusted()
-            if self.proven:
-                return
-        async with self._proving:
-            if not self.proven:  # by the flight before: what is published anew would have to be hashed anew
-                await self._prove_in_turn(must_keep=must_keep)
-
-    async def _prove_in_turn(self, *, must_keep: bool) -> None:
-        engine = self._engine
-        lock = await engine.on_disk(engine.cache.lock, self.blob.digest)
-        try:
-            overtaken = True
-            while overtaken:
-                self._in_line = True
-                try:
-                    await take_turn(engine, lock, None, self.label)
-                finally:
-                    self._in_line = False
-                overtaken = not await self._taker.take_cached() and await self._fetch(lock, must_keep=must_keep)
-        except (Mismatch, Unreachable) as error:
-            self._verdict = Verdict.after(self._verdict, error, trio.current_time())
-            raise
-        except BadArchive as error:
-            told = named(error, self.label)
-            if self._standing.table is not None:  # its headers looked like an archive: a verdict on what was shown, and for good
-                what = f"what was shown at mount is not what the layer proves: {told.what}"
-                self._standing.contradict(IntegrityError(what, told.where))
-            raise told from error
-        finally:
-            lock.release_layer()
-        self._verdict = None
-
-    async def _fetch(self, lock: LayerLock, *, must_keep: bool) -> bool:
-        """Proves it by a fetch of our own; False then. True if we were stopped, and another process goes on with it."""
-        scope = trio.CancelScope()
-        with scope, showing(self._engine, lock, (None,), lambda: self._prover.received_bytes, scope.cancel):
-            await self._taker.take(await self._fetched(must_keep=must_keep), Trust.OWN)
-            if (index := self._standing.index) is not None:
-                self._reach.came(index.grid, range(index.grid.count), self._waiters.urgency())
-        if scope.cancelled_caught:
-            log.info("another process has gone on with %s while this one was stopped", self.label)
-            return True
-        await self._access.earned(self.blob)
-        return False
-
-    async def _fetched(self, *, must_keep: bool) -> StoredLayer | ChunkIndex:
-        if self._compression:
-            return await self._prover.inflate(self.content_bytes or 0)
-        return await self._prover.prove(self._grid(), must_keep=must_keep or self._taker.whole_only)
-
-    def _grid(self) -> Grid:
-        if self._tar and self._standing.table is None:  # only small layers are proven before their headers are read
-            return grid_of((), self.blob.size_bytes)
-        return grid_of(self._standing.table if self._tar else None, self.blob.size_bytes)
-
     def statistics(self) -> LayerStatistics:
         """A snapshot; cheap enough for every poll."""
         chunks = None if self._standing.chunks is None else self._standing.chunks.statistics()
@@ -472,9 +353,9 @@ class Layer:
             trust=self.trust,
             published=self.published,
             provisional=self.provisional,
-            received_bytes=self._prover.received_bytes,
-            waiting=self._proofs.statistics().waiting + (chunks.waiting if chunks else 0),
-            fetches=self._prover.fetches,
+            received_bytes=self._proofs.received_bytes,
+            waiting=self._proofs.waiting + (chunks.waiting if chunks else 0),
+            fetches=self._proofs.fetches,
             refetched_chunks=self._taker.damages + (chunks.damages if chunks else 0),
             refusals=self._shortage.count,
             chunks=chunks,

@@ -20,16 +20,12 @@ import trio
 from mkfs.cache.staging import Staging
 from mkfs.cache.stored import StoredLayer
 from mkfs.content.admission import Urgency
-from mkfs.content.engine import Engine
-from mkfs.content.shortage import Shortage
+from mkfs.content.means import LayerMeans
 from mkfs.content.whole import WholeFetch
 from mkfs.errors import BadArchive, CacheUnusable, Mismatch
-from mkfs.formats.plan import Compression
-from mkfs.oci.descriptor import Descriptor
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.proof.grid import Grid
 from mkfs.ranges import ByteRange
-from mkfs.registry.ranges import RangeReader
 from mkfs.units import format_duration, format_size
 
 T = TypeVar("T")
@@ -43,30 +39,17 @@ _DAMAGED_HINT: Final = "the registry's copy is damaged: push the artifact again;
 
 @final
 class Prover:
-    """Whole fetches of one layer, one after another; `fetches` were begun. `waiting` says how many reads wait and `urgency`
-    how urgent they are, `allowed` whether the layer's bytes in the cache may be used for this mount.
+    """Whole fetches of one layer, one after another; `fetches` were begun. `waiting` says how many reads wait and `urgency` how
+    urgent they are.
     """
 
     def __init__(
-        self,
-        *,
-        engine: Engine,
-        reader: RangeReader,
-        blob: Descriptor,
-        label: str,
-        tar: bool,
-        shortage: Shortage,
-        waiting: Callable[[], int],
-        urgency: Callable[[], Urgency],
-        allowed: Callable[[], Awaitable[bool]],
-        compression: Compression = "",
-        content_bytes: int | None = None,
+        self, means: LayerMeans, content_bytes: int | None, *, waiting: Callable[[], int], urgency: Callable[[], Urgency]
     ) -> None:
         """`content_bytes` of a compressed layer: where the artifact says it, no more is taken."""
-        self._urgency, self._allowed = urgency, allowed
-        self._engine, self._reader, self._blob = engine, reader, blob
-        self._label, self._tar, self._shortage, self._waiting = label, tar, shortage, waiting
-        self._compression, self._content_bytes = compression, content_bytes
+        self._means, self._content_bytes = means, content_bytes
+        self._engine, self._blob, self._label = means.engine, means.blob, means.label
+        self._waiting, self._urgency = waiting, urgency
         self._fetch: WholeFetch | None = None
         self._staging: Staging | None = None  # of that fetch
         self.fetches = 0
@@ -127,11 +110,11 @@ class Prover:
         staging = await self._stage(grid, must_keep=must_keep, anew=anew)
         fetch = WholeFetch(
             engine=engine,
-            reader=self._reader,
+            reader=self._means.reader,
             blob=self._blob,
             grid=grid,
             staging=staging,
-            tar=self._tar,
+            tar=self._means.tar,
             fresh=fresh,
             urgency=self._urgency,
         )
@@ -163,10 +146,10 @@ class Prover:
 
         fetch = InflatingFetch(
             engine=self._engine,
-            reader=self._reader,
+            reader=self._means.reader,
             blob=self._blob,
-            compression=self._compression,
-            tar=self._tar,
+            compression=self._means.compression,
+            tar=self._means.tar,
             fresh=fresh,
             urgency=self._urgency,
             size_bytes=self._content_bytes,
@@ -197,12 +180,14 @@ class Prover:
     async def _stage(self, grid: Grid, *, must_keep: bool, anew: bool) -> Staging | None:
         cache, on_disk = self._engine.cache, self._engine.on_disk
         try:
-            goes_on = not anew and await on_disk(cache.has_leftover, self._blob.digest) and await self._allowed()
+            goes_on = (
+                not anew and await on_disk(cache.has_leftover, self._blob.digest) and await self._means.access.allows(self._blob)
+            )
             return await on_disk(cache.stage, self._blob, grid, anew=not goes_on)
         except CacheUnusable as error:
             if must_keep:
                 raise
-            self._shortage.note(error)
+            self._means.shortage.note(error)
             return None
 
     async def _publish(
@@ -217,7 +202,7 @@ class Prover:
         except CacheUnusable as error:
             if must_keep:
                 raise
-            self._shortage.note(error)
+            self._means.shortage.note(error)
             return None
 
     def _evidence(self, first: WholeFetch, second: WholeFetch) -> Mismatch:

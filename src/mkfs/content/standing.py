@@ -13,9 +13,11 @@ from typing import final
 from mkfs.archive.entry import Table
 from mkfs.cache.stored import StoredLayer
 from mkfs.content.chunks import ChunkFetch
+from mkfs.content.means import LayerMeans
 from mkfs.errors import IntegrityError
 from mkfs.proof.artifact_index import agree_on_layer
 from mkfs.proof.chunk_index import ChunkIndex
+from mkfs.proof.grid import Grid, grid_of
 from mkfs.proof.policy import LayerTrust, Trust
 
 log = logging.getLogger(__name__)
@@ -23,12 +25,12 @@ log = logging.getLogger(__name__)
 
 @final
 class Standing:
-    """The state of one layer. `label` names it in messages; `tar` says that it has a table."""
+    """The state of one layer. `trusted`: a chunk index of it that came with the artifact and that the user's policy accepts."""
 
-    __slots__ = ("_label", "_learned", "_tar", "_trusted", "chunks", "contradiction", "stored", "table", "trust")
+    __slots__ = ("_learned", "_means", "chunks", "contradiction", "stored", "table", "trust", "trusted")
 
-    def __init__(self, label: str, trusted: LayerTrust | None, *, tar: bool) -> None:
-        self._label, self._trusted, self._tar = label, trusted, tar
+    def __init__(self, means: LayerMeans, trusted: LayerTrust | None) -> None:
+        self._means, self.trusted = means, trusted
         self.stored: StoredLayer | None = None  # published
         self.chunks: ChunkFetch | None = None  # read by chunks
         self.trust = Trust.LAYER
@@ -50,27 +52,39 @@ class Standing:
 
     @property
     def content_bytes(self) -> int | None:
-        """How large the content is, as far as an index says."""
+        """The size of its content; None where it is compressed and no index says how large it is."""
+        if not self._means.compression:
+            return self._means.blob.size_bytes
         index = self.index or self._learned
         return None if index is None else index.grid.size_bytes
+
+    @property
+    def grid(self) -> Grid:
+        """How it is cut, or will be by a proof as things are; not of a compressed layer that nothing is known of."""
+        if (index := self.index) is not None:
+            return index.grid
+        size_bytes = self._means.blob.size_bytes
+        if not self._means.tar:
+            return grid_of(None, size_bytes)
+        return grid_of(self.table or (), size_bytes)  # only small layers are proven before their headers are read
 
     def learn(self, index: ChunkIndex) -> None:
         """Shows what `index`, which is trusted, says of a layer whose bytes are not here."""
         self._learned = index
-        if self._tar and index.table is not None:
+        if self._means.tar and index.table is not None:
             self._show(index, index.table)
 
     def adopt(self, source: StoredLayer | ChunkFetch, trust: Trust, table: Table | None) -> None:
         """Reads come from `source` from now on. `table` is what it proves; where another was shown, that is a contradiction."""
         self.stored, self.chunks = (source, None) if isinstance(source, StoredLayer) else (None, source)
         self.trust = trust
-        if self._tar:
+        if self._means.tar:
             self._show(source.index, table)
-        if self._trusted is not None and trust is Trust.OWN:
+        if self.trusted is not None and trust is Trust.OWN:
             try:
-                agree_on_layer(source.index, self._trusted.index)
+                agree_on_layer(source.index, self.trusted.index)
             except IntegrityError as error:
-                hint = f"our own proof says otherwise: do not believe the chunk index that is {self._trusted.words}"
+                hint = f"our own proof says otherwise: do not believe the chunk index that is {self.trusted.words}"
                 self.contradict(IntegrityError(error.what, self._where(source.index), hint))
 
     def _show(self, index: ChunkIndex, table: Table | None) -> None:
@@ -82,7 +96,7 @@ class Standing:
             self.contradict(IntegrityError(what, self._where(index), hint))
 
     def _where(self, index: ChunkIndex) -> str:
-        return f"{self._label}, layer {index.layer}"
+        return f"{self._means.label}, layer {index.layer}"
 
     def forget(self) -> None:
         """Nothing is known any more, but what was shown was shown."""
@@ -92,7 +106,7 @@ class Standing:
     def contradict(self, error: IntegrityError) -> None:
         """Refuses every read from now on: what was believed turned out wrong, and no fetch can mend it."""
         self.contradiction = error
-        log.error("%s: %s", self._label, error.what)
+        log.error("%s: %s", self._means.label, error.what)
 
     def refuse_if_contradicted(self) -> None:
         """Raises the contradiction, if there is one."""

@@ -12,23 +12,16 @@ from typing import final
 
 from mkfs.archive.entry import Table
 from mkfs.cache.stored import Damaged, StoredLayer
-from mkfs.content.access import LayerAccess
 from mkfs.content.chunks import ChunkFetch
-from mkfs.content.engine import Engine
-from mkfs.content.reach import Reach
-from mkfs.content.readahead import Readahead
+from mkfs.content.means import LayerMeans
 from mkfs.content.reads import Buffer
 from mkfs.content.receive import RangesIgnored
-from mkfs.content.shortage import Shortage
 from mkfs.content.standing import Standing
 from mkfs.content.tables import proven_table
 from mkfs.errors import BadArchive
-from mkfs.formats.plan import Compression
-from mkfs.oci.descriptor import Descriptor
 from mkfs.proof.chunk_index import ChunkIndex
-from mkfs.proof.policy import LayerTrust, Trust
+from mkfs.proof.policy import Trust
 from mkfs.ranges import ByteRange
-from mkfs.registry.ranges import RangeReader
 
 log = logging.getLogger(__name__)
 
@@ -39,41 +32,24 @@ class Taker:
     server that ignores ranges gives no chunks; `damages`: local damage found.
     """
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        reader: RangeReader,
-        access: LayerAccess,
-        blob: Descriptor,
-        label: str,
-        tar: bool,
-        compression: Compression,
-        trusted: LayerTrust | None,
-        shortage: Shortage,
-        standing: Standing,
-        readahead: Readahead,
-        reach: Reach,
-    ) -> None:
-        self._engine, self._reader, self._access, self._blob, self._label = engine, reader, access, blob, label
-        self._tar, self._compression, self._trusted = tar, compression, trusted
-        self._shortage, self._standing, self._readahead, self._reach = shortage, standing, readahead, reach
+    def __init__(self, means: LayerMeans, standing: Standing) -> None:
+        self._means, self._standing = means, standing
         self.left_over: ChunkIndex | None = None
         self.whole_only = False
         self.damages = 0
 
     async def take_cached(self) -> bool:
         """Takes what the cache has and may serve to this mount; whether there was anything."""
-        found = await self._engine.on_disk(self._find)
+        found = await self._means.engine.on_disk(self._find)
         if found is None:
             return False
         stored, index = (found, found.index) if isinstance(found, StoredLayer) else (None, found)
-        as_wanted = (index.compression, index.stored_bytes) == (self._compression, self._blob.size_bytes)
-        if not as_wanted or not await self._access.allows(self._blob):
+        as_wanted = (index.compression, index.stored_bytes) == (self._means.compression, self._means.blob.size_bytes)
+        if not as_wanted or not await self._means.access.allows(self._means.blob):
             if stored is not None:
                 stored.close()
             return False
-        if stored is None and self._compression:
+        if stored is None and self._means.compression:
             self._standing.learn(index)
             return False
         try:
@@ -83,7 +59,7 @@ class Taker:
                 if stored is None:
                     raise
                 await self._drop(stored, error)
-                if self._compression:
+                if self._means.compression:
                     return False
                 await self.take(index, Trust.OWN)
         except RangesIgnored:
@@ -93,10 +69,10 @@ class Taker:
 
     async def take_trusted(self) -> None:
         """Takes the chunk index that came with the artifact, where nothing is known and this mount may be served the layer."""
-        trusted = self._trusted
-        if trusted is None or self._standing.proven or self.whole_only or not await self._access.allows(self._blob):
+        trusted = self._standing.trusted
+        if trusted is None or self._standing.proven or self.whole_only or not await self._means.access.allows(self._means.blob):
             return
-        if self._compression:
+        if self._means.compression:
             if self._standing.content_bytes is None:
                 self._standing.learn(trusted.index)
             return
@@ -105,33 +81,24 @@ class Taker:
         except RangesIgnored:
             self.whole_only = True
         except BadArchive as error:
-            raise named(error, self._label) from error
+            raise named(error, self._means.label) from error
 
     def _find(self) -> StoredLayer | ChunkIndex | None:
-        cache, digest = self._engine.cache, self._blob.digest
+        cache, digest = self._means.engine.cache, self._means.blob.digest
         return cache.layer(digest) or (None if self.whole_only else cache.index(digest))
 
     async def take(self, found: StoredLayer | ChunkIndex, trust: Trust) -> None:
         """Reads come from `found` from now on. Raises `BadArchive`, and what reading its headers raises, if it has no table."""
         if isinstance(found, StoredLayer):
             stored = found
-            table = await self._proven_table(stored.index, lambda wanted: self._engine.on_disk(stored.read, wanted))
+            table = await self._proven_table(stored.index, lambda wanted: self._means.engine.on_disk(stored.read, wanted))
             self._standing.adopt(stored, trust, table)
             return
-        chunks = await ChunkFetch.open(
-            engine=self._engine,
-            reader=self._reader,
-            blob=self._blob,
-            index=found,
-            label=self._label,
-            shortage=self._shortage,
-            readahead=self._readahead,
-            reach=self._reach,
-        )
+        chunks = await ChunkFetch.open(self._means, found)
         self._standing.adopt(chunks, trust, await self._proven_table(found, chunks.read))
 
     async def _proven_table(self, index: ChunkIndex, read: Callable[[ByteRange], Awaitable[Buffer]]) -> Table | None:
-        if not self._tar or index.table is not None:
+        if not self._means.tar or index.table is not None:
             return index.table
         return await proven_table(read, index)  # it was proven for an artifact that has the same bytes as a plain file
 
@@ -139,7 +106,7 @@ class Taker:
         """Reads of `stored` found `error`: it is mended, or dropped, and read in another way."""
         if self._standing.stored is stored:  # else another read found it first
             self._standing.forget()
-            if self._compression:
+            if self._means.compression:
                 self._standing.learn(stored.index)
             else:
                 self.left_over = stored.index
@@ -147,17 +114,17 @@ class Taker:
 
     async def _drop(self, stored: StoredLayer, error: Damaged) -> None:
         self.damages += 1
-        log.warning("cached bytes of %s are damaged and will be fetched again: %s", self._label, error)
-        cache, on_disk = self._engine.cache, self._engine.on_disk
-        if self._compression:  # no request brings the chunk that is bad
-            await on_disk(cache.drop, self._blob.digest, stored)
+        log.warning("cached bytes of %s are damaged and will be fetched again: %s", self._means.label, error)
+        cache, on_disk = self._means.engine.cache, self._means.engine.on_disk
+        if self._means.compression:  # no request brings the chunk that is bad
+            await on_disk(cache.drop, self._means.blob.digest, stored)
         else:
             await on_disk(cache.mend, stored, error.number)
 
     def ranges_ignored(self, chunks: ChunkFetch) -> None:
         """The registry sends the whole blob where a chunk was asked."""
         if self._standing.chunks is chunks:
-            log.info("the registry ignores ranges: %s is fetched whole", self._label)
+            log.info("the registry ignores ranges: %s is fetched whole", self._means.label)
             self._standing.forget()
             self.whole_only = True
 
