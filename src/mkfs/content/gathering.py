@@ -37,7 +37,8 @@ class Gathering:
     """Settles the wants of one layer; `requests` were made for `fetched` chunks so far."""
 
     def __init__(self, means: LayerMeans, store: ChunkStore, lock: LayerLock) -> None:
-        self._means, self._store, self._lock = means, store, lock
+        self._label, self._store, self._lock = means.label, store, lock
+        self._engine, self._grid = means.engine, store.index.grid
         self._run_means = RunMeans(means, store, lock.release_chunk)
         self._wants: list[Want] = []  # not gathered yet
         self._gathering = False  # somebody will come for `_wants`
@@ -49,7 +50,7 @@ class Gathering:
         """Has `want` settled, in a task of its own; the flight says `Want.leave` when it waits no more."""
         self._wants.append(want)
         if not self._gathering:
-            self._means.engine.nursery.start_soon(self._gather)
+            self._engine.nursery.start_soon(self._gather)
             self._gathering = True
 
     def obstacle(self, chunks: range) -> Obstacle | None:
@@ -72,13 +73,13 @@ class Gathering:
             self._begin(wants)
             return
         try:
-            claims = await self._means.engine.on_disk(self._claim, wants)
+            claims = await self._engine.on_disk(self._claim, wants)
         except Exception as error:  # noqa: BLE001 - handed to the flights, who are its callers
             for want in wants:
                 want.fail(error)
             return
         for want in claims.taken:
-            self._means.engine.nursery.start_soon(self._wait_for_turn, want)
+            self._engine.nursery.start_soon(self._wait_for_turn, want)
         for want, chunk in claims.here:
             want.land(chunk)
         self._begin(claims.free)
@@ -88,7 +89,7 @@ class Gathering:
             if want.left:
                 self._lock.release_chunk(want.number)
         for group in neighbours((want for want in wants if not want.left), self._store):
-            self._means.engine.nursery.start_soon(self._fetch, ChunkRun(self._run_means, group))
+            self._engine.nursery.start_soon(self._fetch, ChunkRun(self._run_means, group))
 
     def _claim(self, wants: list[Want]) -> _Claims:
         """Tries the turns of `wants`. Who had a turn before us may have brought the chunk meanwhile. Blocks."""
@@ -98,7 +99,7 @@ class Gathering:
                 claims.taken.append(want)
                 continue
             here = not self._store.missing(range(want.number, want.number + 1))
-            chunk = self._store.read(self._store.index.grid.chunk_range(want.number)) if here else None
+            chunk = self._store.read(self._grid.chunk_range(want.number)) if here else None
             if chunk is None:
                 claims.free.append(want)
             else:
@@ -110,7 +111,7 @@ class Gathering:
         self._turns.add(want.number)
         try:
             with want.turn:
-                await take_turn(self._means.engine, self._lock, want.number, f"a chunk of {self._means.label}")
+                await take_turn(self._engine, self._lock, want.number, f"a chunk of {self._label}")
         except Exception as error:  # noqa: BLE001 - handed to the flight, who is its caller
             want.fail(error)
         finally:
@@ -124,11 +125,11 @@ class Gathering:
     async def _fetch(self, run: ChunkRun) -> None:
         self.requests += 1
         self.fetched += len(run.numbers)
-        self._means.engine.tally.chunk_requests += 1
-        self._means.engine.tally.chunks_fetched += len(run.numbers)
+        self._engine.tally.chunk_requests += 1
+        self._engine.tally.chunks_fetched += len(run.numbers)
         self._runs.add(run)
         try:
-            with showing(self._means.engine, self._lock, run.numbers, lambda: run.received_bytes):
+            with showing(self._engine, self._lock, run.numbers, lambda: run.received_bytes):
                 await run.fetch()
         finally:
             self._runs.remove(run)

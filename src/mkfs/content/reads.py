@@ -42,7 +42,7 @@ class Obstacle(Struct, frozen=True):
 
 
 class LayerReads(Protocol):
-    """Proven reads of one layer (uncompressed). Bytes handed out are proven in strict mode, always."""
+    """Proven reads of the content of one layer. What is handed out is proven, but see `content.deferred`."""
 
     def read_now(self, wanted: ByteRange) -> Buffer | None:
         """The bytes of `wanted` if they can be had from memory without waiting for anything; else None. Never blocks."""

@@ -81,6 +81,6 @@ class Sources:
         for parent in self._parents.values():
             await parent.source.remember(parent.resolved)
 
-    def resolved(self, parent: Reference) -> "Resolved":
+    def resolved(self, parent: Reference) -> Resolved:
         """What the registry said of a parent, by its reference with the digest."""
         return self._parents[parent]

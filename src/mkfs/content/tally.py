@@ -12,9 +12,7 @@ class TallyStatistics(Struct, frozen=True):
     misses: int  # reads that the cache could not answer, so that they waited for bytes to come
     wrong_layers: int  # fetches of whole layers that did not have the layer's digest
     wrong_chunks: int  # fetches of chunks that did not have the chunk's digest
-    wrong_answers: (
-        int  # times that bytes handed out before their proof (`content.deferred`) turned out wrong, or could not be proven
-    )
+    wrong_answers: int  # times that bytes handed out by `content.deferred` turned out wrong, or could not be proven
     chunk_requests: int  # requests for runs of chunks
     chunks_fetched: int
 
