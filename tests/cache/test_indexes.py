@@ -40,13 +40,10 @@ def test_an_index_outlives_the_bytes_it_was_made_from(cache: Cache, root: Path) 
     assert place(root).stat().st_mode & 0o777 == 0o600
 
 
-def test_an_index_can_be_kept_without_bytes_and_dropped(cache: Cache) -> None:
+def test_an_index_can_be_kept_without_bytes(cache: Cache) -> None:
     cache.keep_index(MIXED.index)
     assert is_kept(cache, MIXED)
     assert cache.layer(MIXED.digest) is None
-    cache.drop_index(MIXED.digest)
-    cache.drop_index(MIXED.digest)
-    assert cache.index(MIXED.digest) is None
 
 
 def cut(path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_damaged_index_beside_a_layer_costs_none_of_its_chunks_where_it_is_kep
 
 
 def test_a_layer_whose_index_is_lost_altogether_is_removed(full: Cache, root: Path) -> None:
-    full.drop_index(MIXED.digest)
+    MIXED.directory(root, "indexes").unlink()
     flip(MIXED.directory(root) / "index", 80)
     (damage,) = verify(full).damage
     assert (damage.kind, damage.name) == ("layers", str(MIXED.digest))

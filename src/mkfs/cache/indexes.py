@@ -71,12 +71,3 @@ def keep_index(shared: Shared, index: ChunkIndex) -> None:
 
 def _worth(index: ChunkIndex) -> tuple[bool, bool]:
     return index.table is not None, index.diff_id is not None
-
-
-def remove_index(shared: Shared, digest: Digest) -> None:
-    """Removes the chunk index of layer `digest`. Blocks; what fails is logged."""
-    try:
-        place = shared.layout.index(digest)
-        remove(place.name, place.directory)
-    except OSError as error:
-        logger.warning("cannot remove the chunk index of layer %s from the cache: %s", digest, error)

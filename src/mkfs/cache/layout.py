@@ -40,6 +40,7 @@ from mkfs.cache.files import (
     write_at,
 )
 from mkfs.cache.mounts import OUR_FILE_SYSTEM, file_system_above, file_system_of
+from mkfs.cache.space import CHOOSE
 from mkfs.errors import BadDigest, CacheUnusable
 from mkfs.oci.digest import Digest
 
@@ -55,7 +56,6 @@ _PARTS: Final = (STAGING, LAYERS, PARTIAL, INDEXES, DOCUMENTS, LOCKS, _GRANTS, _
 # What a directory may hold and still become a cache: what an interrupted start leaves, and what a fresh ext4 comes with.
 _HARMLESS: Final = frozenset({_VERSION, _TAG, *_PARTS, "lost+found"})
 _ON_OUR_MOUNT: Final = "cache directory lies on a mount of ours"
-_CHOOSE: Final = "choose another directory with --cache-dir"
 # Names a place without asking its file system, which may be a mount that answers no more.
 _PEEK: Final = os.O_PATH if hasattr(os, "O_PATH") else os.O_RDONLY
 
@@ -102,15 +102,15 @@ class Layout:
                 path.mkdir(DIRECTORY_MODE)
             place = OpenFile(os.open(path, _PEEK | os.O_NOFOLLOW))
             if file_system_of(place) == OUR_FILE_SYSTEM:  # behind a symbolic link
-                raise CacheUnusable(_ON_OUR_MOUNT, str(path), _CHOOSE)
+                raise CacheUnusable(_ON_OUR_MOUNT, str(path), CHOOSE)
             root = OpenFile(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
             _check_owner(root, path)
             layout = cls(path, root)
             layout._prepare(root)
         except OSError as error:
             if path.is_symlink():
-                raise CacheUnusable("cache directory is a symbolic link", str(path), f"name its target, or {_CHOOSE}") from error
-            raise CacheUnusable(f"cache directory cannot be used: {error.strerror}", str(path), _CHOOSE) from error
+                raise CacheUnusable("cache directory is a symbolic link", str(path), f"name its target, or {CHOOSE}") from error
+            raise CacheUnusable(f"cache directory cannot be used: {error.strerror}", str(path), CHOOSE) from error
         return layout
 
     def _prepare(self, root: OpenFile) -> None:
@@ -120,12 +120,12 @@ class Layout:
             raise CacheUnusable(
                 f"cache is of another version (got {version[:32]!r}, expected {_VERSION_LINE!r})",
                 str(self.path),
-                f"remove it, or {_CHOOSE}",
+                f"remove it, or {CHOOSE}",
             )
         if fresh:
             strangers = sorted(set(os.listdir(root.fd)) - _HARMLESS)
             if strangers:
-                raise CacheUnusable(f"directory holds no cache, but {strangers[0][:80]!r}", str(self.path), _CHOOSE)
+                raise CacheUnusable(f"directory holds no cache, but {strangers[0][:80]!r}", str(self.path), CHOOSE)
             os.fchmod(root.fd, DIRECTORY_MODE)
         for name in _PARTS:
             self._directories[name] = make_directory(name, root)
@@ -217,7 +217,7 @@ class Layout:
 def refuse_our_mounts(path: Path) -> None:
     """Raises `CacheUnusable` for a cache directory (absolute) on a mount of ours, dead, stuck or alive; asks no file system."""
     if file_system_above(Path(os.path.normpath(path))) == OUR_FILE_SYSTEM:
-        raise CacheUnusable(_ON_OUR_MOUNT, str(path), _CHOOSE)
+        raise CacheUnusable(_ON_OUR_MOUNT, str(path), CHOOSE)
 
 
 def put(content: bytes, place: Place, staging: OpenFile) -> None:
@@ -235,12 +235,12 @@ def _check_owner(directory: OpenFile, path: Path) -> None:
     status = os.fstat(directory.fd)
     if status.st_uid != os.geteuid():
         what = f"cache directory belongs to another user (got uid {status.st_uid}, expected {os.geteuid()})"
-        raise CacheUnusable(what, str(path), _CHOOSE)
+        raise CacheUnusable(what, str(path), CHOOSE)
     if status.st_mode & OTHERS_MAY_WRITE:
         raise CacheUnusable(
             f"cache directory can be written by others (got mode {status.st_mode & 0o7777:04o}, expected 0700)",
             str(path),
-            f"remove it, as others may have been in it, or {_CHOOSE}",
+            f"remove it, as others may have been in it, or {CHOOSE}",
         )
 
 

@@ -9,7 +9,7 @@ from typing import Final, final
 from mkfs.cache.claims import sweep
 from mkfs.cache.evict import Grip
 from mkfs.cache.eviction import Disk, Item, Kind, Limits
-from mkfs.cache.files import OpenFile, is_not_ours, open_directory, read_whole, remove
+from mkfs.cache.files import OpenFile, is_not_ours, open_directory, open_to_read, read_whole, remove
 from mkfs.cache.grants import digest_in
 from mkfs.cache.layout import LOCKS, Place
 from mkfs.cache.locks import LayerLock
@@ -163,9 +163,7 @@ def _remove_idle_locks(shared: Shared, needed: set[Digest]) -> int:
         if digest in needed:
             continue
         with suppress(OSError):
-            flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
-            file = OpenFile(os.open(place.name, flags, dir_fd=place.directory.fd))
-            if LayerLock(file).is_idle():
+            if LayerLock(open_to_read(place.name, place.directory, os.O_RDWR)).is_idle():
                 remove(place.name, place.directory)
                 removed += 1
     return removed

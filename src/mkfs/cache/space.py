@@ -13,7 +13,8 @@ from mkfs.units import format_size
 # What posix_fallocate answers where a file system cannot reserve.
 _CANNOT_RESERVE: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-MAKE_ROOM: Final = "free some space, or choose another directory with --cache-dir"
+CHOOSE: Final = "choose another directory with --cache-dir"
+MAKE_ROOM: Final = f"free some space, or {CHOOSE}"
 
 
 def reserve(file: OpenFile, size_bytes: int) -> None:
@@ -33,11 +34,11 @@ def reading(where: str) -> Iterator[None]:
         yield
     except OSError as error:
         what = f"the cache cannot be read: {error.strerror}"
-        raise CacheUnusable(what, where, "choose another directory with --cache-dir") from error
+        raise CacheUnusable(what, where, CHOOSE) from error
 
 
 def unusable(error: OSError, size_bytes: int, where: str) -> CacheUnusable:
     """The error for a file system that failed while `size_bytes` were to be kept."""
     if error.errno in _FULL:
         return CacheUnusable(f"no room in the cache: {format_size(size_bytes)} needed ({error.strerror})", where, MAKE_ROOM)
-    return CacheUnusable(f"the cache cannot be written: {error.strerror}", where, "choose another directory with --cache-dir")
+    return CacheUnusable(f"the cache cannot be written: {error.strerror}", where, CHOOSE)

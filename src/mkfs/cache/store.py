@@ -16,7 +16,7 @@ from mkfs.cache.eviction import MIN_FREE_RATIO, Disk, Limits, too_small
 from mkfs.cache.grants import Grants
 from mkfs.cache.growing import GrowingStaging
 from mkfs.cache.hot import HotChunks
-from mkfs.cache.indexes import find_index, keep_index, remove_index
+from mkfs.cache.indexes import find_index, keep_index
 from mkfs.cache.layout import Layout
 from mkfs.cache.locks import LayerLock, Locks
 from mkfs.cache.mending import unpublish
@@ -24,7 +24,7 @@ from mkfs.cache.partial import PartialLayer
 from mkfs.cache.resolutions import Resolutions
 from mkfs.cache.shared import Shared
 from mkfs.cache.shelf import drop_layer, find_layer
-from mkfs.cache.space import reading
+from mkfs.cache.space import CHOOSE, reading
 from mkfs.cache.staging import Staging
 from mkfs.cache.statistics import CacheStatistics, Counters
 from mkfs.cache.stored import StoredLayer
@@ -95,7 +95,7 @@ class Cache:
         with reading(path):
             complaint = too_small(self._shared.room.limits, disk_of(self._shared.layout.staging))
         if complaint:
-            raise CacheUnusable(complaint, path, "see --cache-size and --min-free, or choose another directory with --cache-dir")
+            raise CacheUnusable(complaint, path, f"see --cache-size and --min-free, or {CHOOSE}")
 
     def document(self, blob: Descriptor) -> Proven | None:
         """A small document, hashed now; None if it is not kept or not right any more. Raises nothing."""
@@ -131,10 +131,6 @@ class Cache:
     def keep_index(self, index: ChunkIndex) -> None:
         """Keeps `index`, made from bytes that were proven, for `index`, as well as it can be done. Raises nothing."""
         keep_index(self._shared, index)
-
-    def drop_index(self, digest: Digest) -> None:
-        """Forgets the chunk index of layer `digest`: for whoever doubts it. Raises nothing."""
-        remove_index(self._shared, digest)
 
     def partial(self, index: ChunkIndex) -> PartialLayer:
         """The layer of `index`, stored chunk by chunk; made where there is nothing of it. `index` must be one that is trusted.
