@@ -44,3 +44,11 @@ def test_pieces_follow_each_other_and_only_the_last_is_short(whole: ByteRange, s
     assert [number for piece in pieces for number in range(piece.start, piece.stop)] == list(range(whole.start, whole.stop))
     assert all(piece.length == step_bytes for piece in pieces[:-1])
     assert all(0 < piece.length <= step_bytes for piece in pieces)
+
+
+@given(ranges)
+def test_a_slice_finds_the_bytes_of_a_range_in_a_buffer_that_begins_before_them(each: ByteRange) -> None:
+    layer = bytes(range(60))
+    assert layer[each.slice_from(0)] == layer[each.start : each.stop]
+    start = each.start // 2
+    assert layer[start:][each.slice_from(start)] == layer[each.start : each.stop]

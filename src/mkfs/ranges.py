@@ -32,6 +32,10 @@ class ByteRange(Struct, frozen=True, order=True):
         stop = min(self.stop, other.stop)
         return ByteRange(start, stop) if start < stop else ByteRange(min(start, self.stop), min(start, self.stop))
 
+    def slice_from(self, start: int) -> slice:
+        """Where it lies in a buffer whose first byte is byte `start`, which is not behind its own."""
+        return slice(self.start - start, self.stop - start)
+
     def pieces(self, step_bytes: int) -> Iterator["ByteRange"]:
         """Cuts the range from its own start into runs of `step_bytes`; the last may be shorter."""
         for start in range(self.start, self.stop, step_bytes):

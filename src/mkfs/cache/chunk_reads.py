@@ -152,17 +152,17 @@ class ChunkReads:
             whole = hot.get(self._index.digest_of(number))
             if whole is None:
                 answer = answer or bytearray(wanted.length)
-                target = memoryview(answer)[part.start - wanted.start : part.stop - wanted.start]
+                target = memoryview(answer)[part.slice_from(wanted.start)]
                 if self._fill_resident(target, number, part.start - chunk.start, wait=wait):
                     continue
                 if not wait:
                     return None
                 whole = hot.get_or_load(self._index.digest_of(number), partial(self._load, number))
-            piece = whole[part.start - chunk.start : part.stop - chunk.start]
+            piece = whole[part.slice_from(chunk.start)]
             if len(numbers) == 1:
                 return piece
             answer = answer or bytearray(wanted.length)
-            answer[part.start - wanted.start : part.stop - wanted.start] = piece
+            answer[part.slice_from(wanted.start)] = piece
         return answer
 
     def _fill_resident(self, target: memoryview, number: int, skip: int, *, wait: bool) -> bool:

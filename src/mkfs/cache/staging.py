@@ -134,7 +134,7 @@ class Staging:
             with memoryview(data) as view:
                 for span in self._grid.spans(wanted):
                     file = open_to_write(stored_name(span.file), self._claim.file)
-                    with view[span.range.start - start : span.range.stop - start] as part:
+                    with view[span.range.slice_from(start)] as part:
                         write_at(file, part, span.file_offset)
             self._note(wanted)
             failed = False
@@ -163,7 +163,7 @@ class Staging:
     def _read_files(self, start: int, into: memoryview) -> None:
         for span in self._grid.spans(ByteRange(start, start + len(into))):
             file = open_to_read(stored_name(span.file), self._claim.file)
-            with into[span.range.start - start : span.range.stop - start] as part:
+            with into[span.range.slice_from(start)] as part:
                 if os.preadv(file.fd, [part], span.file_offset) != len(part):
                     raise OSError(errno.EIO, "the file is shorter than it should be")
 

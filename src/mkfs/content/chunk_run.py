@@ -186,7 +186,7 @@ class ChunkRun:
         """Checks and keeps the chunks that are within the first `done` bytes, in a thread."""
         while (want := self._next_in(done)) is not None:
             chunk = self._chunk_range(want)
-            with into[chunk.start - self._bytes.start : chunk.stop - self._bytes.start] as received:
+            with into[chunk.slice_from(self._bytes.start)] as received:
                 try:
                     kept = self._keep(want, received)
                 except Mismatch as error:

@@ -124,7 +124,7 @@ class ChunkStore:
                 return None
             chunk = self.index.grid.chunk_range(number)
             part = chunk.overlap(wanted)
-            piece = remembered[part.start - chunk.start : part.stop - chunk.start]
+            piece = remembered[part.slice_from(chunk.start)]
             if len(chunks) == 1:
                 return piece
             answer += piece

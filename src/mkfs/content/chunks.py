@@ -108,8 +108,8 @@ class ChunkFetch:
                 if whole is None:  # it came as nobody waited for it yet
                     piece = await self._engine.on_disk(self._store.read, part)
                 else:
-                    piece = memoryview(whole)[part.start - chunk.start : part.stop - chunk.start]
-            assembled[part.start - wanted.start : part.stop - wanted.start] = piece
+                    piece = memoryview(whole)[part.slice_from(chunk.start)]
+            assembled[part.slice_from(wanted.start)] = piece
 
         await all_done(partial(fill, number) for number in chunks)
         return assembled

@@ -56,9 +56,7 @@ class DeferredReads:
             chunk = grid.chunk_range(number)
             part = chunk.overlap(wanted)
             content = memoryview(await self._flights.join(number, partial(self._chunk, number, chunk)))
-            assembled[part.start - wanted.start : part.stop - wanted.start] = content[
-                part.start - chunk.start : part.stop - chunk.start
-            ]
+            assembled[part.slice_from(wanted.start)] = content[part.slice_from(chunk.start)]
 
         await all_done(partial(fill, number) for number in grid.chunks(wanted))
         return assembled

@@ -95,7 +95,7 @@ class Inflation:
             self._hash.update(block)
             start = self.staging.size_bytes
             for span in self._index.feed(block):
-                self.staging.append(span.file, block[span.range.start - start : span.range.stop - start])
+                self.staging.append(span.file, block[span.range.slice_from(start)])
         self._filled_bytes = 0
 
     def finish(self) -> StoredLayer:

@@ -77,8 +77,7 @@ class Lap:
         """Where bytes of the run belong."""
         if self.buffer is None:
             raise ValueError("a run without a buffer")
-        start = self.run.bytes.start
-        return memoryview(self.buffer)[wanted.start - start : wanted.stop - start]
+        return memoryview(self.buffer)[wanted.slice_from(self.run.bytes.start)]
 
     def next_in(self, done: int) -> int | None:
         """The next chunk of the run to settle, if all of it is here when the layer's bytes are up to `done`."""

@@ -146,7 +146,7 @@ def digests_of(grid: Grid, chunks: range, data: memoryview) -> bytes:
     digests = bytearray()
     for number in chunks:
         chunk = grid.chunk_range(number)
-        digests += hashlib.sha256(data[chunk.start - start : chunk.stop - start]).digest()
+        digests += hashlib.sha256(data[chunk.slice_from(start)]).digest()
     return bytes(digests)
 
 

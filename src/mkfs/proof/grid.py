@@ -15,6 +15,7 @@ from typing import Final, final
 from msgspec import Struct
 
 from mkfs.archive.entry import Entry, EntryKind, Table
+from mkfs.archive.header import padded
 from mkfs.errors import IntegrityError
 from mkfs.ranges import ByteRange
 from mkfs.units import MIB
@@ -23,7 +24,6 @@ from mkfs.units import MIB
 CHUNK_BYTES: Final = MIB
 # Entries of this size and more are stored as files of their own, at offset 0. Below it, a file would hold less than one chunk.
 OWN_FILE_BYTES: Final = MIB
-_TAR_BLOCK_BYTES: Final = 512
 REST: Final = 0
 
 
@@ -145,7 +145,7 @@ def own_run(entry: Entry, size_bytes: int | None = None) -> ByteRange | None:
     """
     if entry.kind is not EntryKind.FILE:
         return None
-    stop = entry.content_offset - (-entry.size_bytes // _TAR_BLOCK_BYTES) * _TAR_BLOCK_BYTES
+    stop = entry.content_offset + padded(entry.size_bytes)
     content = ByteRange(entry.content_offset, stop if size_bytes is None else min(stop, size_bytes))
     return content if content.length >= OWN_FILE_BYTES else None
 

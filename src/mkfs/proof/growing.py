@@ -68,7 +68,7 @@ class GrowingIndex:
         self.size_bytes += len(data)
         spans = []
         for span in self._cut(ByteRange(start, self.size_bytes)):
-            self._hash(data[span.range.start - start : span.range.stop - start])
+            self._hash(data[span.range.slice_from(start)])
             spans.append(span)
         return spans
 
