@@ -24,7 +24,7 @@ from tests.support.mounting import SOURCE
 class Crowd:
     """The process with them. They are about to read when it is made."""
 
-    process: "subprocess.Popen[str]"
+    process: "subprocess.Popen[bytes]"
 
     @classmethod
     def reading(cls, path: Path, original: bytes, readers: int, work: Path) -> Self:
@@ -32,9 +32,10 @@ class Crowd:
         (work / "original of a crowd").write_bytes(original)
         words = [sys.executable, "-P", "-m", "tests.faults.crowd", str(readers), path, work / "original of a crowd"]
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{SOURCE}:{SOURCE.parent}"}
-        process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+        # Without a buffer: readers who are done by now have said so behind that line, and a buffer would keep it from `errors`.
+        process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, bufsize=0)
         assert process.stdout is not None
-        assert process.stdout.readline() == "reading\n"
+        assert process.stdout.readline() == b"reading\n"
         return cls(process)
 
     def waits(self) -> bool:
