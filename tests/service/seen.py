@@ -16,7 +16,7 @@ from mkfs.proof.policy import Trust
 from mkfs.registry.traffic import Traffic
 from mkfs.registry.transport import ClientStatistics
 from mkfs.service.rates import Rate
-from mkfs.service.status import Named, Seen, SeenArtifact, SeenCache, SeenLayer, SeenWait
+from mkfs.service.seen import Named, Seen, SeenArtifact, SeenCache, SeenLayer, SeenWait
 from mkfs.service.tag_standing import TagStanding
 from mkfs.units import GIB, MIB
 from mkfs.vfs.model_fs import FileSystemStatistics

@@ -24,7 +24,8 @@ from mkfs.registry.repository import Repository
 from mkfs.service.companions import Mounted
 from mkfs.service.rates import SAMPLE_SECONDS, Rates
 from mkfs.service.report import Report
-from mkfs.service.status import Named, Seen, SeenArtifact, SeenCache, SeenLayer, SeenWait, report_of
+from mkfs.service.seen import Named, Seen, SeenArtifact, SeenCache, SeenLayer, SeenWait
+from mkfs.service.status import report_of
 from mkfs.service.tag_standing import TagStanding
 from mkfs.tree.nodes import File
 from mkfs.vfs.forest import Planted

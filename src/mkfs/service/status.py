@@ -2,22 +2,14 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, final
-
-from msgspec import Struct
+from typing import TYPE_CHECKING
 
 from mkfs import __version__
-from mkfs.cache.eviction import Disk, Limits
-from mkfs.cache.statistics import CacheStatistics
-from mkfs.content.admission import AdmissionStatistics
 from mkfs.content.last_errors import LastError
 from mkfs.content.layer import LayerStatistics
-from mkfs.content.reads import Obstacle
 from mkfs.fuse.connection import Tuning
-from mkfs.oci.digest import Digest
 from mkfs.proof.policy import Trust
 from mkfs.registry.transport import ClientStatistics
-from mkfs.service.rates import Rate
 from mkfs.service.report import (
     SCHEMA_VERSION,
     ArtifactReport,
@@ -35,99 +27,12 @@ from mkfs.service.report import (
     TransferReport,
     WaitReport,
 )
+from mkfs.service.seen import Seen, SeenArtifact, SeenCache, SeenLayer, SeenWait
 from mkfs.service.tag_standing import TagStanding
 from mkfs.units import KIB
-from mkfs.vfs.model_fs import FileSystemStatistics
-from mkfs.vfs.waits import Waited, WaitStatistics
 
 if TYPE_CHECKING:  # only a repository has them
     from mkfs.service.targets import TagState
-
-
-@final
-class SeenLayer(Struct, frozen=True):
-    """A layer at one moment. `cached_bytes` of its content are in the cache; `complete`: all of them."""
-
-    label: str
-    digest: Digest
-    size_bytes: int
-    content_bytes: int | None
-    statistics: LayerStatistics
-    cached_bytes: int
-    complete: bool
-
-
-@final
-class SeenArtifact(Struct, frozen=True):
-    """An artifact at one moment. `resolved_at`: seconds since the epoch."""
-
-    reference: str
-    digest: Digest
-    index: Digest | None
-    format_name: str
-    resolved_at: float
-    tag: TagStanding | None
-    layers: tuple[SeenLayer, ...]
-
-
-@final
-class Named(Struct, frozen=True):
-    """What a person knows an inode by: its path in the mount, and the label of the layer that it lies in."""
-
-    path: bytes
-    layer: str
-
-
-@final
-class SeenWait(Struct, frozen=True):
-    """A read that waits: `seconds` so far, for `obstacle`."""
-
-    file: Named
-    start: int
-    stop: int
-    seconds: float
-    obstacle: Obstacle
-
-
-@final
-class SeenCache(Struct, frozen=True):
-    """The cache at one moment. What nobody knows is None."""
-
-    path: str
-    occupied_bytes: int | None
-    disk: Disk | None
-    limits: Limits
-    statistics: CacheStatistics
-
-
-@final
-class Seen(Struct, frozen=True, kw_only=True):
-    """Everything at one moment, `at` and `mounted_at` in seconds since the epoch."""
-
-    pid: int
-    mountpoint: str
-    at: float
-    mounted_at: float
-    uptime_seconds: float
-    readable_seconds: float
-    deferred: bool
-    prefetch: str
-    offline: bool
-    artifacts: tuple[SeenArtifact, ...]
-    tags: "tuple[TagState, ...] | None"
-    file_system: FileSystemStatistics
-    waits: WaitStatistics
-    waiting: tuple[SeenWait, ...]
-    slowest: tuple[tuple[Named, Waited], ...]
-    rate: Rate
-    admission: AdmissionStatistics
-    ahead_bytes: int
-    ahead_limit_bytes: int
-    errors: tuple[LastError, ...]
-    cache: SeenCache
-    client: ClientStatistics | None
-    hosts_aside: tuple[str, ...]
-    tuning: Tuning | None
 
 
 def report_of(seen: Seen) -> Report:
