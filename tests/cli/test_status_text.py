@@ -1,5 +1,7 @@
 """A report in words: a person sees everything, and nobody's name moves the cursor."""
 
+import msgspec
+
 from mkfs.cli.status_text import full, reference_of, summary, table
 from mkfs.oci.digest import Digest
 from mkfs.service.status import report_of
@@ -46,6 +48,16 @@ def test_the_table_has_a_line_for_each_mount_dead_or_alive() -> None:
     assert titles.split()[:2] == ["DIRECTORY", "STATE"]
     assert alive.split() == ["/mnt/llama", "mounted", "70", "%", "8.0", "MiB", "8.0", "MiB", "1", "registry.test/team/llama:7b"]
     assert dead.split() == ["/mnt/\\x1bdead", "dead", "-", "-", "-", "-", "registry.test/a:1@sha256:0"]
+
+
+def test_what_is_cached_of_a_layer_that_artifacts_share_counts_once() -> None:
+    weights, docs = layer("w"), layer("docs", complete=True)
+    one = seen(weights, docs)
+    other = msgspec.structs.replace(one.artifacts[0], layers=(docs,))
+    both = View(
+        "/mnt/all", "x", State.MOUNTED, 77, report=report_of(msgspec.structs.replace(one, artifacts=(*one.artifacts, other)))
+    )
+    assert "70 % cached" in summary(both)
 
 
 def test_a_repository_shows_its_tags_and_goes_by_its_own_name() -> None:

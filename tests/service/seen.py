@@ -67,6 +67,7 @@ def seen(*layers: SeenLayer, **changes: Any) -> Seen:
         "prefetch": "model",
         "offline": False,
         "artifacts": (artifact,),
+        "layers": layers,
         "tags": None,
         "file_system": FileSystemStatistics(1, 2, 30, 4, 1, 8 * MIB, 1),
         "waits": WaitStatistics(3, 6.0, 3.0, 1.0, 2.0, 3.0),

@@ -56,7 +56,8 @@ def _row(view: View) -> tuple[str, ...]:
 
 
 def _share(report: Report) -> str:
-    layers = [layer for artifact in report.artifacts for layer in artifact.layers]
+    by_digest = {layer.digest: layer for artifact in report.artifacts for layer in artifact.layers}  # artifacts share layers
+    layers = by_digest.values()
     size_bytes = sum(layer.size_bytes if layer.content_bytes is None else layer.content_bytes for layer in layers)
     return f"{sum(layer.cached_bytes for layer in layers) * 100 // size_bytes if size_bytes else 100} %"
 

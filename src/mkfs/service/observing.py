@@ -5,7 +5,7 @@ Looking costs what it costs whoever looks: a mount that nobody asks about counts
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, final
@@ -80,7 +80,8 @@ class Observer:
         mounted, engine = self._mounted, self._mounted.means.engine
         file_system, client = mounted.file_system, mounted.means.client
         repository, source = mounted.means.repository, mounted.settings.source
-        artifacts = tuple([await self._artifact(artifact) for artifact in mounted.artifacts])
+        artifacts = tuple(mounted.artifacts)  # more may come while these are looked at
+        seen = await self._layers(mounted.layers)
         cache = await self._cache()
         return Seen(
             pid=os.getpid(),
@@ -92,7 +93,8 @@ class Observer:
             deferred=source.deferred,
             prefetch=source.prefetch.value,
             offline=source.offline,
-            artifacts=artifacts,
+            artifacts=tuple(self._artifact(artifact, seen) for artifact in artifacts),
+            layers=tuple(seen.values()),
             tags=None if mounted.tags is None else tuple(mounted.tags()),
             file_system=file_system.statistics(),
             waits=file_system.waits.statistics(),
@@ -109,9 +111,7 @@ class Observer:
             tuning=mounted.session.tuning,
         )
 
-    async def _artifact(self, artifact: Artifact) -> SeenArtifact:
-        description = artifact.description
-        layers = _distinct(artifact)
+    async def _layers(self, layers: Sequence[Layer]) -> dict[Layer, SeenLayer]:
         seen: dict[Layer, SeenLayer] = {}
 
         async def look(layer: Layer) -> None:
@@ -122,6 +122,10 @@ class Observer:
             )
 
         await all_done(partial(look, layer) for layer in layers)
+        return seen
+
+    def _artifact(self, artifact: Artifact, seen: Mapping[Layer, SeenLayer]) -> SeenArtifact:
+        description = artifact.description
         return SeenArtifact(
             str(description.reference),
             description.digest,
@@ -129,7 +133,7 @@ class Observer:
             description.plan.format_name,
             description.resolved_at or self._mounted_at,
             self._tag if artifact is self._mounted.artifacts[0] else None,
-            tuple(seen[layer] for layer in layers),
+            tuple(seen[layer] for layer in dict.fromkeys(artifact.layers)),
         )
 
     async def _cached_bytes(self, layer: Layer) -> int:
@@ -192,14 +196,10 @@ class Observer:
             self._occupied_bytes = None
 
     def _fetched_bytes(self) -> int:
-        return sum(layer.fetched_bytes for artifact in self._mounted.artifacts for layer in _distinct(artifact))
+        return sum(layer.fetched_bytes for layer in self._mounted.layers)
 
     def _served_bytes(self) -> int:
         return self._mounted.file_system.statistics().bytes_served
-
-
-def _distinct(artifact: Artifact) -> tuple[Layer, ...]:
-    return tuple(dict.fromkeys(artifact.layers))
 
 
 def _path(planted: Planted, number: int) -> bytes:

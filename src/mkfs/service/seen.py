@@ -92,6 +92,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     prefetch: str
     offline: bool
     artifacts: tuple[SeenArtifact, ...]
+    layers: tuple[SeenLayer, ...]  # of all artifacts, each once
     tags: "tuple[TagState, ...] | None"
     file_system: FileSystemStatistics
     waits: WaitStatistics

@@ -1,12 +1,10 @@
 """The report of a mount (`service.report`), made of what its parts count. Pure: snapshots in, a report out."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mkfs import __version__
 from mkfs.content.last_errors import LastError
-from mkfs.content.layer import LayerStatistics
 from mkfs.fuse.connection import Tuning
 from mkfs.proof.policy import Trust
 from mkfs.registry.transport import ClientStatistics
@@ -37,8 +35,6 @@ if TYPE_CHECKING:  # only a repository has them
 
 def report_of(seen: Seen) -> Report:
     """What there is to say."""
-    artifacts = tuple(map(_artifact, seen.artifacts))
-    layers = [layer for artifact in seen.artifacts for layer in artifact.layers]
     return Report(
         schema_version=SCHEMA_VERSION,
         version=__version__,
@@ -50,14 +46,14 @@ def report_of(seen: Seen) -> Report:
         verify="deferred" if seen.deferred else "strict",
         prefetch=seen.prefetch,
         offline=seen.offline,
-        warm=all(layer.complete for layer in layers),
-        proven=all(is_proven(layer) for layer in layers),
-        artifacts=artifacts,
+        warm=all(layer.complete for layer in seen.layers),
+        proven=all(_is_proven(layer) for layer in seen.layers),
+        artifacts=tuple(map(_artifact, seen.artifacts)),
         tags=None if seen.tags is None else tuple(map(_link, seen.tags)),
         reads=_reads(seen),
         waiting=tuple(map(_wait, seen.waiting)),
-        transfer=_transfer(seen, layers),
-        cold_start=_cold_start(seen, layers),
+        transfer=_transfer(seen),
+        cold_start=_cold_start(seen),
         errors=tuple(map(_error, seen.errors)),
         cache=_cache(seen.cache),
         registry=None if seen.client is None else _registry(seen.client, seen.hosts_aside),
@@ -65,14 +61,14 @@ def report_of(seen: Seen) -> Report:
     )
 
 
-def is_proven(layer: SeenLayer) -> bool:
+def _is_proven(layer: SeenLayer) -> bool:
     """Whether all bytes of it passed by once on this node and had its digest: its names and its chunk index are our own then."""
     return layer.statistics.trust is Trust.OWN
 
 
-def fetched_bytes_of(layers: Iterable[LayerStatistics]) -> int:
-    """What came from registries for `layers`."""
-    return sum(layer.traffic.fetched_bytes for layer in layers)
+def _fetched_bytes(seen: Seen) -> int:
+    """What came from registries."""
+    return sum(layer.statistics.traffic.fetched_bytes for layer in seen.layers)
 
 
 def _artifact(seen: SeenArtifact) -> ArtifactReport:
@@ -154,9 +150,9 @@ def _wait(seen: SeenWait) -> WaitReport:
     )
 
 
-def _transfer(seen: Seen, layers: list[SeenLayer]) -> TransferReport:
-    fetched_bytes = fetched_bytes_of(layer.statistics for layer in layers)
-    wanted_bytes = sum(layer.statistics.reach.wanted_bytes for layer in layers)
+def _transfer(seen: Seen) -> TransferReport:
+    fetched_bytes = _fetched_bytes(seen)
+    wanted_bytes = sum(layer.statistics.reach.wanted_bytes for layer in seen.layers)
     served_bytes = seen.file_system.bytes_served
     return TransferReport(
         fetched_bytes=fetched_bytes,
@@ -177,15 +173,15 @@ def _transfer(seen: Seen, layers: list[SeenLayer]) -> TransferReport:
     )
 
 
-def _cold_start(seen: Seen, layers: list[SeenLayer]) -> ColdStartReport:
-    reaches = [layer.statistics.reach for layer in layers]
+def _cold_start(seen: Seen) -> ColdStartReport:
+    reaches = [layer.statistics.reach for layer in seen.layers]
     return ColdStartReport(
         readable_seconds=seen.readable_seconds,
         wanted_bytes=sum(reach.wanted_bytes for reach in reaches),
         guessed_bytes=sum(reach.guessed_bytes for reach in reaches),
         wasted_bytes=sum(reach.wasted_bytes for reach in reaches),
         filled_bytes=sum(reach.filled_bytes for reach in reaches),
-        fetched_bytes=fetched_bytes_of(layer.statistics for layer in layers),
+        fetched_bytes=_fetched_bytes(seen),
         slowest=tuple(
             SlowReport(
                 file=_text(file.path),

@@ -51,10 +51,10 @@ class World:
         client = RegistryClient(ClientSettings(), Credentials.anonymous(), inner=MemoryTransport(self.hosts))
         async with client, engine_at(self.root / "cache") as engine:
             terms = Terms(policy or Policy(), elsewhere=client.repository)
-            means = Means(REPOSITORY, None if offline else client.repository(REPOSITORY), engine, terms, client)
+            self.means = Means(REPOSITORY, None if offline else client.repository(REPOSITORY), engine, terms, client)
             self.forest = Forest()
             self.numbers: dict[Digest, int] = {}
-            grove = RepositoryGrove(means, self.forest, ttl, WAIT)
+            grove = RepositoryGrove(self.means, self.forest, ttl, WAIT)
             try:
                 yield grove
             finally:
