@@ -71,7 +71,7 @@ class RegistryClient:
         endpoints = [self._endpoint(route, is_mirror=True) for route in mirrors]
         endpoints.append(self._endpoint(own, is_mirror=False))
         pushing = Exchange(self._transport, self._authority(own, "pull,push"), own)
-        return Repository(reference, Endpoints(endpoints, self._transport.passed_over), pushing, self._transport.tag_moved)
+        return Repository(reference, Endpoints(endpoints, self._transport.passed_over), pushing, self.tag_moved)
 
     def _endpoint(self, route: Route, *, is_mirror: bool) -> Endpoint:
         if route.tls is not None:
@@ -89,6 +89,10 @@ class RegistryClient:
             tokens=self._tokens,
             actions=actions,
         )
+
+    def tag_moved(self) -> None:
+        """Counts that a tag means something else than it did. For whoever asks again what a tag means."""
+        self._transport.tag_moved()
 
     def statistics(self) -> ClientStatistics:
         """A snapshot of what was sent and received so far."""

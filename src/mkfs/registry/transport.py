@@ -58,7 +58,7 @@ class ClientStatistics(Struct, frozen=True):
     passed_over: int  # mirrors that had not what was asked for, or failed
     held_back: int  # requests that waited, or were given up, because their host asked to be left alone
     warnings: int  # different ones that hosts gave
-    tags_moved: int  # times that a watched tag came to mean something else
+    tags_moved: int  # times that a tag which is asked about again came to mean something else
     slot_waits: int  # requests that waited for others to end
     answers: int  # open now, each with a slot
     traffic: TrafficStatistics  # what became of the requests
@@ -135,7 +135,7 @@ class Transport:
         self._passed_over += 1
 
     def tag_moved(self) -> None:
-        """A tag that is watched means something else than before."""
+        """A tag means something else than before."""
         self._tags_moved += 1
 
     def statistics(self) -> ClientStatistics:

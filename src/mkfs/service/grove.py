@@ -141,6 +141,8 @@ class RepositoryGrove:
                 raise
             log.warning("what the tag %s means is not known just now, it stays at %s: %s", tag, shown, error)
         else:
+            if self._targets.meant(tag) not in (None, digest):
+                self._means.client.tag_moved()
             if not refusal:
                 await self._accept(tag, digest, asked_at)
             elif self._targets.refuses(tag, digest, refusal, asked_at):

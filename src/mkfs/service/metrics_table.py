@@ -269,7 +269,8 @@ _REGISTRY: Final = (
     Metric(
         name="mkfs_registry_tags_moved_total",
         kind=Kind.COUNTER,
-        help="Times that the tag which was mounted came to mean something else. The mount shows what it showed.",
+        help="Times that the tag which was mounted, or of a repository one that somebody looked at, came to mean something else. "
+        "A mount of a tag shows what it showed; a repository's link follows, unless policy refuses that.",
         read=lambda moment: moment.registry.tags_moved,
     ),
 )

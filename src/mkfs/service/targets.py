@@ -79,6 +79,11 @@ class Targets:
         known = self._known.get(tag)
         return None if known is None else known.shown
 
+    def meant(self, tag: str) -> Digest | None:
+        """What the registry said last that the tag means, shown or refused."""
+        known = self._known.get(tag)
+        return None if known is None else known.refused or known.shown
+
     def seconds_left(self, tag: str, now: float) -> float:
         """How long what `believed` says will do; 0 where somebody has to be asked."""
         known = self._known.get(tag)

@@ -43,6 +43,7 @@ async def test_a_tag_that_moves_to_what_is_refused_does_not_move_here(world: Wor
         world.clock.jump(RETRY_SECONDS)
         assert await grove.target("production") == new
         assert [(state.shown, state.refused) for state in grove.states()] == [(new, None)]
+        assert world.means.client.statistics().tags_moved == 1
 
 
 @pytest.mark.logs("the tag 7b means sha256:[0-9a-f]+ now, which is refused, and leads nowhere", "is refused: the artifact has no")

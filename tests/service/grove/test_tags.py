@@ -99,6 +99,16 @@ async def test_a_tag_that_vanished_is_not_there(world: World, kits: tuple[Kit, K
         assert await grove.target("7b") == kits[1].manifest_digest
 
 
+async def test_each_move_of_a_tag_is_counted(world: World, kits: tuple[Kit, Kit]) -> None:
+    world.push("7b", kits[0])
+    async with world.grove() as grove:
+        for kit, moves in ((kits[0], 0), (kits[0], 0), (kits[1], 1), (kits[1], 1), (kits[0], 2)):
+            world.push("7b", kit)
+            await grove.target("7b")
+            assert world.means.client.statistics().tags_moved == moves
+            world.clock.jump(TTL)
+
+
 async def test_tags_are_listed_once_in_their_time_and_none_is_asked_for(world: World, kits: tuple[Kit, Kit]) -> None:
     for name in ("7b", "_odd.--", "latest"):
         world.push(name, kits[0])
