@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from mkfs.cache.eviction import Disk, Limits
 from mkfs.cache.statistics import CacheStatistics
 from mkfs.content.admission import AdmissionStatistics
 from mkfs.content.last_errors import LastError
@@ -18,6 +17,7 @@ from mkfs.registry.transport import ClientStatistics
 from mkfs.service.rates import Rate
 from mkfs.service.seen import Named, Seen, SeenArtifact, SeenCache, SeenLayer, SeenWait
 from mkfs.service.tag_standing import TagStanding
+from mkfs.service.weighing import Space
 from mkfs.units import GIB, MIB
 from mkfs.vfs.model_fs import FileSystemStatistics
 from mkfs.vfs.waits import Waited, WaitStatistics
@@ -78,9 +78,7 @@ def seen(*layers: SeenLayer, **changes: Any) -> Seen:
         "ahead_bytes": MIB,
         "ahead_limit_bytes": GIB,
         "errors": (LastError("Unreachable", "no answer", "registry.test", "model w", "", AT - 50, AT - 5, 3, 1),),
-        "cache": SeenCache(
-            "/c", 5 * MIB, Disk(100 * GIB, 50 * GIB, 0, 0), Limits(size_limit_bytes=GIB), CacheStatistics(evicted=2)
-        ),
+        "cache": SeenCache("/c", GIB, Space(5 * MIB, GIB, 50 * GIB, 10 * GIB), CacheStatistics(evicted=2)),
         "client": ClientStatistics(9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 1, Traffic().snapshot()),
         "hosts_aside": ("mirror.test",),
         "tuning": Tuning(512, 384, 1024),

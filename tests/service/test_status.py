@@ -99,8 +99,6 @@ def test_warm_is_what_is_here_and_proven_what_rests_on_nobodys_word(layers: list
 
 def test_what_nobody_knows_is_null() -> None:
     unknown = seen(layer("a"), client=None, tuning=None)
-    report = report_of(
-        msgspec.structs.replace(unknown, cache=msgspec.structs.replace(unknown.cache, disk=None, occupied_bytes=None))
-    )
+    report = report_of(msgspec.structs.replace(unknown, cache=msgspec.structs.replace(unknown.cache, space=None)))
     assert (report.registry, report.kernel.max_background, report.cache.disk_free_bytes, report.cache.size_bytes) == (None,) * 4
     assert report.cache.disk_kept_free_bytes is None

@@ -14,6 +14,7 @@ from mkfs.registry.repository import Repository
 from mkfs.service.opening import Means
 from mkfs.service.settings import MountSettings
 from mkfs.service.tag_standing import TagStanding
+from mkfs.service.weighing import Weigher
 from mkfs.vfs.model_fs import ModelFS
 
 if TYPE_CHECKING:  # one artifact has none
@@ -28,6 +29,7 @@ class Mounted(Struct, frozen=True, eq=False):
     means: Means
     file_system: ModelFS
     session: Session
+    weigher: Weigher
     artifacts: list[Artifact]  # what is shown; more come and none goes
     tags: "Callable[[], Sequence[TagState]] | None" = None  # of a repository: what its links show, and what was refused
 

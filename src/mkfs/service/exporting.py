@@ -11,11 +11,10 @@ from then on. h11 and prometheus_client are imported here only.
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 import trio
 
-from mkfs.errors import CacheUnusable
 from mkfs.fuse.mountinfo import mount_at
 from mkfs.service.health import Health
 from mkfs.service.listening import Address, bound, listen
@@ -23,10 +22,6 @@ from mkfs.service.listening import Address, bound, listen
 if TYPE_CHECKING:
     from mkfs.service.companions import Mounted
     from mkfs.service.http_server import Reply
-    from mkfs.service.moment import Space
-
-SPACE_SECONDS: Final = 30.0  # how old what the cache occupies may be: weighing it looks at every file of it
-WEIGHING_SECONDS: Final = 2.0  # a scrape does not wait longer for that
 
 
 @final
@@ -36,9 +31,6 @@ class Exporter:
     def __init__(self, address: Address) -> None:
         self.address, self.health = address, Health()
         self._mounted: Mounted | None = None
-        self._space: Space | None = None
-        self._weighed = -SPACE_SECONDS
-        self._weighing = False
 
     @property
     def notice(self) -> str:
@@ -81,30 +73,9 @@ class Exporter:
         from mkfs.service.metrics_text import text_of
         from mkfs.service.moment import moment_of
 
-        if self._mounted is not None:
-            await self._weigh(self._mounted)
-        moment = None if self._mounted is None else moment_of(self._mounted, self._space)
+        mounted = self._mounted
+        moment = None if mounted is None else moment_of(mounted, await mounted.weigher.space())
         return text_of(moment, ready=not self.complaint(stopping_counts=False), lag=self.health.lag.snapshot(), accept=accept)
-
-    async def _weigh(self, mounted: "Mounted") -> None:
-        """Looks how full the cache is, if that was long ago. One at a time: who comes meanwhile takes what is known."""
-        if self._weighing or trio.current_time() - self._weighed < SPACE_SECONDS:
-            return
-        from mkfs.service.moment import Space
-
-        self._weighing = True
-
-        def weigh() -> None:
-            try:
-                self._space = Space.of(mounted.means.engine.cache)
-            except CacheUnusable:
-                self._space = None
-            finally:
-                self._weighing = False
-
-        self._weighed = trio.current_time()
-        with trio.move_on_after(WEIGHING_SECONDS):
-            await trio.to_thread.run_sync(weigh, abandon_on_cancel=True)
 
 
 @asynccontextmanager

@@ -353,7 +353,7 @@ _CACHE: Final = (
         name="mkfs_cache_size_bytes",
         kind=Kind.GAUGE,
         unit="bytes",
-        help="What the cache occupies, of all mounts that share it. Looked at when asked, every 30 s at most.",
+        help="What the cache occupies, of all mounts that share it. Looked at when asked, for a twentieth of the time at most.",
         read=lambda moment: None if moment.space is None else moment.space.size_bytes,
     ),
     Metric(

@@ -2,12 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Self, final
+from typing import final
 
 from msgspec import Struct
 
 from mkfs.cache.statistics import CacheStatistics
-from mkfs.cache.store import Cache
 from mkfs.content.admission import AdmissionStatistics
 from mkfs.content.layer import Layer
 from mkfs.content.tally import TallyStatistics
@@ -15,25 +14,8 @@ from mkfs.fuse.requests import FuseStatistics
 from mkfs.proof.policy import Trust
 from mkfs.registry.transport import ClientStatistics
 from mkfs.service.companions import Mounted
+from mkfs.service.weighing import Space
 from mkfs.vfs.model_fs import FileSystemStatistics
-
-
-@final
-class Space(Struct, frozen=True):
-    """What the cache occupies, what it may occupy as things are on its disk, and what of that disk is free."""
-
-    size_bytes: int
-    limit_bytes: int
-    free_bytes: int
-
-    @classmethod
-    def of(cls, cache: Cache) -> Self:
-        """Looks at every file of the cache. Blocks; raises `CacheUnusable`."""
-        size_bytes, disk, limits = cache.occupied_bytes(), cache.disk(), cache.limits
-        limit_bytes = size_bytes + max(0, disk.free_bytes - limits.kept_bytes(disk))
-        if limits.size_limit_bytes is not None:
-            limit_bytes = min(limit_bytes, limits.size_limit_bytes)
-        return cls(size_bytes, limit_bytes, disk.free_bytes)
 
 
 @final

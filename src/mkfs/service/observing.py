@@ -17,7 +17,6 @@ from mkfs.content.artifact import Artifact
 from mkfs.content.layer import Layer
 from mkfs.content.reads import Cause
 from mkfs.content.together import all_done
-from mkfs.errors import CacheUnusable
 from mkfs.proof.grid import CHUNK_BYTES
 from mkfs.ranges import ByteRange
 from mkfs.registry.repository import Repository
@@ -32,10 +31,6 @@ from mkfs.vfs.forest import Planted
 
 # Waiting reads that are told one by one: what a screen shows. Their number is told in any case.
 WAITS_TOLD: Final = 20
-# A walk over a cache of a hundred thousand files takes a second of one core: who asks does not wait longer, and it is not done
-# again before many times that has passed.
-WALK_SECONDS: Final = 2.0
-WALK_PART: Final = 20  # of all time, one part
 # Ten thousand chunks are counted in some ten milliseconds, which all threads feel: a layer with more is counted less often.
 LARGE_BYTES: Final = 10_000 * CHUNK_BYTES
 COUNT_SECONDS: Final = 5.0
@@ -51,10 +46,7 @@ class Observer:
         self._mounted_at, self._since = time.time(), time.monotonic()
         self._readable_seconds = _age_seconds()
         self._rates = Rates()
-        self._occupied_bytes: int | None = None
         self._counted: dict[Layer, tuple[float, int]] = {}  # when, and how many bytes were here
-        self._walks_at = float("-inf")
-        self._walking = trio.Lock()
         self._looking = trio.Lock()
         self._last: tuple[int, Report] | None = None  # with how many had asked when it was begun
         self._asked = 0
@@ -80,9 +72,9 @@ class Observer:
         mounted, engine = self._mounted, self._mounted.means.engine
         file_system, client = mounted.file_system, mounted.means.client
         repository, source = mounted.means.repository, mounted.settings.source
+        cache, space = engine.cache, await mounted.weigher.space()  # first, as it may take longer than all the rest
         artifacts = tuple(mounted.artifacts)  # more may come while these are looked at
         seen = await self._layers(mounted.layers)
-        cache = await self._cache()
         return Seen(
             pid=os.getpid(),
             mountpoint=mounted.settings.mountpoint,
@@ -105,7 +97,7 @@ class Observer:
             ahead_bytes=engine.budget.leased_bytes,
             ahead_limit_bytes=engine.budget.limit_bytes,
             errors=engine.errors.latest(),
-            cache=cache,
+            cache=SeenCache(str(cache.path), cache.limits.size_limit_bytes, space, cache.statistics()),
             client=client.statistics(),
             hosts_aside=repository.hosts_aside if isinstance(repository, Repository) else (),
             tuning=mounted.session.tuning,
@@ -172,28 +164,6 @@ class Observer:
                 if each is layer:
                     return (planned.origin or description.reference).registry
         return ""
-
-    async def _cache(self) -> SeenCache:
-        engine, cache = self._mounted.means.engine, self._mounted.means.engine.cache
-        with trio.move_on_after(WALK_SECONDS):
-            async with self._walking:
-                began = trio.current_time()
-                if began >= self._walks_at:
-                    self._walks_at = began + WALK_PART * WALK_SECONDS  # unless it is done sooner
-                    await trio.to_thread.run_sync(self._walk, abandon_on_cancel=True)
-                    now = trio.current_time()
-                    self._walks_at = now + WALK_PART * (now - began)
-        try:
-            disk = await engine.on_disk(cache.disk)
-        except CacheUnusable:
-            disk = None
-        return SeenCache(str(cache.path), self._occupied_bytes, disk, cache.limits, cache.statistics())
-
-    def _walk(self) -> None:
-        try:
-            self._occupied_bytes = self._mounted.means.engine.cache.occupied_bytes()
-        except CacheUnusable:
-            self._occupied_bytes = None
 
     def _fetched_bytes(self) -> int:
         return sum(layer.fetched_bytes for layer in self._mounted.layers)

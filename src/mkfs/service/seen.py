@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, final
 
 from msgspec import Struct
 
-from mkfs.cache.eviction import Disk, Limits
 from mkfs.cache.statistics import CacheStatistics
 from mkfs.content.admission import AdmissionStatistics
 from mkfs.content.last_errors import LastError
@@ -15,6 +14,7 @@ from mkfs.oci.digest import Digest
 from mkfs.registry.transport import ClientStatistics
 from mkfs.service.rates import Rate
 from mkfs.service.tag_standing import TagStanding
+from mkfs.service.weighing import Space
 from mkfs.vfs.model_fs import FileSystemStatistics
 from mkfs.vfs.waits import Waited, WaitStatistics
 
@@ -69,12 +69,11 @@ class SeenWait(Struct, frozen=True):
 
 @final
 class SeenCache(Struct, frozen=True):
-    """The cache at one moment. What nobody knows is None."""
+    """The cache at one moment, but for its `space`, which may be a little older; None: nobody knows."""
 
     path: str
-    occupied_bytes: int | None
-    disk: Disk | None
-    limits: Limits
+    size_limit_bytes: int | None
+    space: Space | None
     statistics: CacheStatistics
 
 

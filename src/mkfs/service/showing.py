@@ -20,6 +20,7 @@ from mkfs.service.opening import Means
 from mkfs.service.orders import Orders
 from mkfs.service.pipe import Outcome
 from mkfs.service.settings import MountSettings
+from mkfs.service.weighing import Weigher
 from mkfs.vfs.attributes import Ownership
 from mkfs.vfs.forest import Forest, Planted
 from mkfs.vfs.model_fs import ModelFS
@@ -74,7 +75,7 @@ async def show(shown: Shown, means: Means, settings: MountSettings, announce: Ca
             Path(settings.mountpoint), name, settings.allow_other, settings.read_timeout_seconds, settings.xattr, settings.noexec
         ),
     )
-    mounted = Mounted(settings, means, shown.file_system, session, shown.artifacts, shown.tags)
+    mounted = Mounted(settings, means, shown.file_system, session, Weigher(means.engine), shown.artifacts, shown.tags)
     orders.device = session.device
     try:
         async with trio.open_nursery() as nursery:

@@ -211,13 +211,13 @@ def _error(error: LastError) -> ErrorReport:
 
 
 def _cache(seen: SeenCache) -> CacheReport:
-    counts = seen.statistics
+    counts, space = seen.statistics, seen.space
     return CacheReport(
         path=seen.path,
-        size_bytes=seen.occupied_bytes,
-        size_limit_bytes=seen.limits.size_limit_bytes,
-        disk_free_bytes=None if seen.disk is None else seen.disk.free_bytes,
-        disk_kept_free_bytes=None if seen.disk is None else seen.limits.kept_bytes(seen.disk),
+        size_bytes=None if space is None else space.size_bytes,
+        size_limit_bytes=seen.size_limit_bytes,
+        disk_free_bytes=None if space is None else space.free_bytes,
+        disk_kept_free_bytes=None if space is None else space.kept_free_bytes,
         memory_hits=counts.memory_hits,
         disk_hits=counts.disk_hits,
         damaged=counts.damaged,

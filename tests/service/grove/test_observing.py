@@ -12,6 +12,7 @@ from mkfs.service.companions import Mounted
 from mkfs.service.grove import RepositoryGrove
 from mkfs.service.observing import Observer
 from mkfs.service.settings import MountSettings
+from mkfs.service.weighing import Weigher
 from mkfs.testing.kits import Kit
 from mkfs.vfs.attributes import Ownership
 from mkfs.vfs.model_fs import ModelFS
@@ -23,7 +24,8 @@ def mounted(world: World, grove: RepositoryGrove) -> Mounted:
     source = SimpleNamespace(deferred=False, prefetch=Prefetch.NONE, offline=False)
     settings = cast("MountSettings", SimpleNamespace(mountpoint="/mnt", source=source))
     file_system = ModelFS(world.forest, Ownership(0, 0))
-    return Mounted(settings, world.means, file_system, cast("Session", SimpleNamespace(tuning=None)), grove.artifacts, grove.states)
+    session, weigher = cast("Session", SimpleNamespace(tuning=None)), Weigher(world.means.engine)
+    return Mounted(settings, world.means, file_system, session, weigher, grove.artifacts, grove.states)
 
 
 async def test_layers_that_artifacts_share_are_counted_once(world: World, kits: tuple[Kit, Kit]) -> None:
