@@ -1,20 +1,17 @@
-"""What requests came to is counted, and a clock is looked at only where a read had to wait."""
+"""What requests came to is counted."""
 
 import errno
 
 import pyfuse3
 import pytest
-import trio
-from trio.testing import MockClock
 
 from mkfs.errors import Mismatch
-from mkfs.fuse import operations as module
 from mkfs.fuse.operations import Operations
 from mkfs.fuse.requests import ERRORS, OPERATIONS, OTHER, Requests
 from mkfs.vfs.attributes import Ownership
 from mkfs.vfs.forest import Forest
 from mkfs.vfs.model_fs import ModelFS
-from tests.support.fake_layers import BrokenLayer, LateLayer, MemoryLayer, SlowLayer
+from tests.support.fake_layers import BrokenLayer, MemoryLayer
 from tests.support.trees import Part, grow
 
 CTX = pyfuse3.RequestContext()
@@ -24,8 +21,6 @@ CTX = pyfuse3.RequestContext()
 def operations() -> Operations:
     parts = {
         b"now": Part(9000, MemoryLayer(bytes(9000))),
-        b"late": Part(100, LateLayer(b"x" * 100)),
-        b"slow": Part(100, SlowLayer()),
         b"damaged": Part(100, BrokenLayer(Mismatch("content does not match its digest"))),
     }
     forest = Forest()
@@ -74,22 +69,6 @@ async def test_reads_are_counted_by_how_much_they_got(operations: Operations) ->
         await operations.read(handle, offset, length)
     told = operations.requests.snapshot().read_size_bytes
     assert (told.counts[:2], told.total) == ((3, 1), 4096 + 4097 + 1)
-
-
-async def test_a_read_of_bytes_at_hand_looks_at_no_clock(operations: Operations, monkeypatch: pytest.MonkeyPatch) -> None:
-    handle = await open_file(operations, b"now")
-    monkeypatch.setattr(module.trio, "current_time", None)
-    await operations.read(handle, 0, 4096)
-    monkeypatch.undo()
-    assert operations.requests.snapshot().read_wait_seconds.cumulative[-1] == 0
-
-
-async def test_reads_that_wait_are_counted_by_how_long(operations: Operations, autojump_clock: MockClock) -> None:
-    await operations.read(await open_file(operations, b"late"), 0, 1)
-    with trio.move_on_after(2):
-        await operations.read(await open_file(operations, b"slow"), 0, 1)
-    told = operations.requests.snapshot().read_wait_seconds
-    assert (told.cumulative[-1], told.total) == (2, pytest.approx(2, abs=0.5))
 
 
 def test_every_request_that_is_answered_has_a_name() -> None:

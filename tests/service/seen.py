@@ -10,6 +10,7 @@ from mkfs.content.reach import ReachStatistics
 from mkfs.content.reads import Cause, Obstacle
 from mkfs.content.traffic import TrafficStatistics
 from mkfs.fuse.connection import Tuning
+from mkfs.histogram import Distribution
 from mkfs.oci.digest import Digest
 from mkfs.proof.policy import Trust
 from mkfs.registry.traffic import Traffic
@@ -70,7 +71,7 @@ def seen(*layers: SeenLayer, **changes: Any) -> Seen:
         "layers": layers,
         "tags": None,
         "file_system": FileSystemStatistics(1, 2, 30, 4, 1, 8 * MIB, 1),
-        "waits": WaitStatistics(3, 6.0, 3.0, 1.0, 2.0, 3.0),
+        "waits": WaitStatistics(Distribution((), (3,), 6.0), 3.0, 1.0, 2.0, 3.0),
         "waiting": (SeenWait(file, 0, 100, 12.5, Obstacle(Cause.CHUNKS, 100, MIB, ("storage.test",))),),
         "slowest": ((file, Waited(3, 5, 9, 3.0, Cause.TURN)),),
         "rate": Rate(10.0, 100.0, 200.0),

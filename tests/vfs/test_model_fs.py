@@ -86,6 +86,7 @@ async def test_a_read_that_fails_is_counted_and_one_whose_reader_is_gone_is_not(
         await fs.read(fs.open(inode(fs, b"slow"), os.O_RDONLY), 0, 10)
     counts = fs.statistics()
     assert (counts.reads_waited, counts.reads_failed, counts.waiting) == (2, 1, 0)
+    assert fs.waits.statistics().seconds.count == 2
 
 
 def test_reads_that_are_answered_at_once_pay_for_no_clock(fs: ModelFS) -> None:

@@ -184,12 +184,8 @@ class Operations(pyfuse3.Operations):
 
     async def _wait_and_read(self, fh: int, off: int, size: int) -> Buffer:
         """A reader with O_DIRECT can't be killed while it waits, unlike others: so its wait has an end, even while bytes flow."""
-        begun = trio.current_time()
-        try:
-            with self.waiting.wait(self._read_timeout_seconds if fh in self._direct else math.inf):
-                return await self._fs.read(fh, off, size)
-        finally:
-            self.requests.waited(trio.current_time() - begun)
+        with self.waiting.wait(self._read_timeout_seconds if fh in self._direct else math.inf):
+            return await self._fs.read(fh, off, size)
         if self.waiting.ended:
             raise Closing("the mount ends")
         what = f"an O_DIRECT read waited {self._read_timeout_seconds:g} s"

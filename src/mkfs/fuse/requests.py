@@ -1,4 +1,4 @@
-"""What the kernel asked and what it was told: plain counts, in the trio thread. No clock where a read is answered at once."""
+"""What the kernel asked and what it was told: plain counts, in the trio thread. How long reads waited, `vfs.waits` knows."""
 
 import errno
 from collections.abc import Callable, Coroutine
@@ -48,8 +48,6 @@ ERRORS: Final = (
 )
 _NAMES: Final = {getattr(errno, name): name for name in ERRORS}
 
-# From a disk that answers in a millisecond to the end of an O_DIRECT read's patience.
-WAIT_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 # From a page to the most that the kernel asks for at once.
 SIZE_BOUNDS: Final = (*(4 * KIB << step for step in range(8)), MIB)
 
@@ -59,7 +57,6 @@ class FuseStatistics(Struct, frozen=True):
     """A moment's counts of requests that were answered. Results are `OK`, a name of `ERRORS`, or `OTHER`."""
 
     answers: dict[tuple[str, str], int]  # by operation and result
-    read_wait_seconds: Distribution  # of the reads that could not be answered at once, whatever came of them
     read_size_bytes: Distribution  # of answers
 
 
@@ -67,12 +64,12 @@ class FuseStatistics(Struct, frozen=True):
 class Requests:
     """The counts of one mount."""
 
-    __slots__ = ("_answered", "_refused", "_sizes", "_waits")
+    __slots__ = ("_answered", "_refused", "_sizes")
 
     def __init__(self) -> None:
         self._answered = dict.fromkeys(OPERATIONS, 0)
         self._refused = {("read", "EIO"): 0}  # what alerts look at is there from the beginning
-        self._waits, self._sizes = Histogram(WAIT_BOUNDS), Histogram(SIZE_BOUNDS)
+        self._sizes = Histogram(SIZE_BOUNDS)
 
     def answered(self, operation: str) -> None:
         """A request got what it asked for."""
@@ -83,10 +80,6 @@ class Requests:
         self._answered["read"] += 1
         self._sizes.observe(length)
 
-    def waited(self, seconds: float) -> None:
-        """A read that could not be answered at once is over."""
-        self._waits.observe(seconds)
-
     def refused(self, operation: str, number: int) -> None:
         """A request got an error number."""
         key = (operation, _NAMES.get(number, OTHER))
@@ -95,7 +88,7 @@ class Requests:
     def snapshot(self) -> FuseStatistics:
         """The counts now."""
         answered = {(operation, OK): count for operation, count in self._answered.items()}
-        return FuseStatistics(answered | self._refused, self._waits.snapshot(), self._sizes.snapshot())
+        return FuseStatistics(answered | self._refused, self._sizes.snapshot())
 
 
 class Counting(Protocol):

@@ -152,7 +152,7 @@ _FUSE: Final = (
         kind=Kind.HISTOGRAM,
         unit="seconds",
         help="How long reads took that could not be answered at once, whatever came of them.",
-        read=lambda moment: moment.fuse.read_wait_seconds,
+        read=lambda moment: moment.waits.seconds,
     ),
     Metric(
         name="mkfs_fuse_read_size_bytes",

@@ -16,6 +16,7 @@ from mkfs.registry.transport import ClientStatistics
 from mkfs.service.companions import Mounted
 from mkfs.service.weighing import Space
 from mkfs.vfs.model_fs import FileSystemStatistics
+from mkfs.vfs.waits import WaitStatistics
 
 
 @final
@@ -39,6 +40,7 @@ class Moment(Struct, frozen=True):
 
     fuse: FuseStatistics
     files: FileSystemStatistics
+    waits: WaitStatistics
     registry: ClientStatistics
     cache: CacheStatistics
     layers: LayerCounts
@@ -52,6 +54,7 @@ def moment_of(mounted: Mounted, space: Space | None) -> Moment:
     return Moment(
         mounted.session.statistics(),
         mounted.file_system.statistics(),
+        mounted.file_system.waits.statistics(),
         mounted.means.client.statistics(),
         mounted.means.engine.cache.statistics(),
         _counts(mounted.layers),

@@ -1,6 +1,7 @@
 """Reads that could not be answered at once: which of them still wait, how long the others did, and which waited longest.
 
-Reads that were answered at once never come here, so they pay for no clock. Counts are of fixed size, however long a mount lives.
+Each is timed once, here, for all who tell of it. Reads that were answered at once never come here, so they pay for no clock. Counts
+are of fixed size, however long a mount lives.
 """
 
 import heapq
@@ -11,14 +12,17 @@ from typing import Final, final
 from msgspec import Struct
 
 from mkfs.content.reads import Cause, Obstacle
-from mkfs.histogram import Histogram
+from mkfs.histogram import Distribution, Histogram
 
 # How many of the longest waits are remembered: what a person reads.
 SLOWEST: Final = 10
-# Bounds of the counts, in seconds: from a thread that finds bytes on the disk to a layer of some hundred GB, by the fourth root of
-# two, so that a percentile is at most a fifth too large.
+# Of the counts that percentiles are taken from: from a thread that finds bytes on the disk to a layer of some hundred GB, by the
+# fourth root of two, so that a percentile is at most a fifth too large.
 _STEP: Final = 2.0**0.25
-BOUNDS_SECONDS: Final = tuple(0.0001 * _STEP**number for number in range(100))
+FINE_BOUNDS_SECONDS: Final = tuple(0.0001 * _STEP**number for number in range(100))
+# Of those that metrics export, where a hundred bounds would be a hundred series for each mount: from a disk that answers in a
+# millisecond to the end of an O_DIRECT read's patience. None of them is a fine one, so they cannot be made of those.
+COARSE_BOUNDS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
 @final
@@ -46,12 +50,11 @@ class Waited(Struct, frozen=True):
 
 @final
 class WaitStatistics(Struct, frozen=True):
-    """A moment's counts of the reads that waited and are over, those that failed included. Percentiles are at most a fifth too
-    large; None without any read.
+    """A moment's counts of the reads that waited and are over, whatever came of them. Percentiles are at most a fifth too large;
+    None without any read.
     """
 
-    count: int
-    total_seconds: float
+    seconds: Distribution  # by `COARSE_BOUNDS_SECONDS`
     longest_seconds: float
     p50_seconds: float | None
     p90_seconds: float | None
@@ -62,12 +65,12 @@ class WaitStatistics(Struct, frozen=True):
 class Waits:
     """All of one mount. To be called on one loop. `clock` tells seconds."""
 
-    __slots__ = ("_clock", "_longest", "_over", "_slowest", "_ties", "_waiting")
+    __slots__ = ("_clock", "_coarse", "_fine", "_longest", "_slowest", "_ties", "_waiting")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._waiting: dict[Wait, None] = {}  # the one that waits longest first
-        self._over = Histogram(BOUNDS_SECONDS)
+        self._fine, self._coarse = Histogram(FINE_BOUNDS_SECONDS), Histogram(COARSE_BOUNDS_SECONDS)
         self._longest = 0.0
         self._slowest: list[tuple[float, int, Waited]] = []  # a heap, the shortest first
         self._ties = count()
@@ -82,7 +85,8 @@ class Waits:
         """It is answered, has failed, or its reader is gone."""
         del self._waiting[wait]
         seconds = max(0.0, self._clock() - wait.since)
-        self._over.observe(seconds)
+        self._fine.observe(seconds)
+        self._coarse.observe(seconds)
         self._longest = max(self._longest, seconds)
         if len(self._slowest) < SLOWEST or seconds > self._slowest[0][0]:
             over = (seconds, -next(self._ties), Waited(wait.inode, wait.start, wait.stop, seconds, wait.cause))
@@ -109,7 +113,7 @@ class Waits:
 
     def statistics(self) -> WaitStatistics:
         """A snapshot; cheap enough for every poll."""
-        over = self._over.snapshot()
+        fine = self._fine.snapshot()
         # No wait took longer than the longest, whatever bound it kept.
-        p50, p90, p99 = (None if (bound := over.bound(share)) is None else min(self._longest, bound) for share in (0.5, 0.9, 0.99))
-        return WaitStatistics(over.count, over.total, self._longest, p50, p90, p99)
+        p50, p90, p99 = (None if (bound := fine.bound(share)) is None else min(self._longest, bound) for share in (0.5, 0.9, 0.99))
+        return WaitStatistics(self._coarse.snapshot(), self._longest, p50, p90, p99)
