@@ -20,7 +20,7 @@ from mkfs.fuse.kernel import resolve
 from mkfs.fuse.mountinfo import Mount, mount_at
 from mkfs.service.control_place import socket_name
 from mkfs.service.report import SCHEMA_VERSION
-from mkfs.service.views import State, View, ours, view_of
+from mkfs.service.views import State, View, first_place, ours, view_of
 
 _PERIOD_SECONDS: Final = 1.0
 
@@ -70,7 +70,7 @@ def _all() -> list[View]:
 
 def _at(directory: Path) -> list[View]:
     mount = mount_at(resolve(directory))
-    return [view_of(mount, sockets_of)] if mount is not None and mount.ours else []
+    return [view_of(first_place(mount), sockets_of)] if mount is not None and mount.ours else []
 
 
 def _lines(views: list[View], form: str, *, one: bool) -> Iterable[str]:

@@ -56,8 +56,9 @@ def first_place(mount: Mount) -> Mount:
 
 
 def view_of(mount: Mount, sockets_of: SocketsOf) -> View:
-    """Asks a mount. Takes no longer than its time limits, whatever state it is in; raises nothing."""
-    mount = first_place(mount)
+    """Asks `mount`, which is at its first place, as those of `ours` are. Takes no longer than its time limits, whatever state it is
+    in; raises nothing.
+    """
     place = os.fsdecode(mount.place)
     try:
         with connected(sockets_of(mount)) as connection:
