@@ -8,8 +8,10 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from mkfs.service.metrics_page import page_of
-from mkfs.service.metrics_table import ALL, COLLECTED, MOUNT, PROCESS, Kind, Metric
+from mkfs.service.metrics.metric import Kind, Metric
+from mkfs.service.metrics.of_process import COLLECTED, PROCESS
+from mkfs.service.metrics.page import page_of
+from mkfs.service.metrics.table import ALL, MOUNT
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SHIPPED: Final = ROOT / "deploy" / "prometheus"
@@ -83,7 +85,7 @@ def test_each_of_the_mount_says_where_it_is_read() -> None:
 
 
 def test_the_page_is_what_the_code_says() -> None:
-    assert page_of(PAGE) == PAGE, "python -m mkfs.service.metrics_page docs/METRICS.md"
+    assert page_of(PAGE) == PAGE, "python -m mkfs.service.metrics.page docs/METRICS.md"
 
 
 def test_the_prose_of_the_page_names_nothing_that_is_not_there() -> None:

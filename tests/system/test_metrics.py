@@ -12,7 +12,8 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from mkfs.service.metrics_table import ALL, Kind
+from mkfs.service.metrics.metric import Kind
+from mkfs.service.metrics.table import ALL
 from mkfs.testing import faults
 from mkfs.testing.faults import Fault, Match
 from mkfs.testing.gates import Gate

@@ -70,8 +70,8 @@ class Exporter:
         return None
 
     async def _metrics(self, accept: str) -> tuple[bytes, str]:
-        from mkfs.service.metrics_text import text_of
-        from mkfs.service.moment import moment_of
+        from mkfs.service.metrics.moment import moment_of
+        from mkfs.service.metrics.text import text_of
 
         mounted = self._mounted
         moment = None if mounted is None else moment_of(mounted, await mounted.weigher.space())

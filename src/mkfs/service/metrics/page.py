@@ -1,13 +1,14 @@
-"""The table in docs/METRICS.md, from the one in the code: `python -m mkfs.service.metrics_page docs/METRICS.md` writes it anew."""
+"""The table in docs/METRICS.md, from the one in the code: `python -m mkfs.service.metrics.page docs/METRICS.md` writes it anew."""
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from mkfs.service.metrics_table import SECTIONS, Metric
+from mkfs.service.metrics.metric import Metric
+from mkfs.service.metrics.table import SECTIONS
 
-_BEGIN: Final = "<!-- from here on written by mkfs.service.metrics_page -->\n"
+_BEGIN: Final = "<!-- from here on written by mkfs.service.metrics.page -->\n"
 
 
 def page_of(text: str) -> str:

@@ -13,8 +13,10 @@ from prometheus_client.utils import floatToGoString
 
 from mkfs import __version__
 from mkfs.histogram import Distribution
-from mkfs.service.metrics_table import MOUNT, PROCESS, Kind, Metric, Value
-from mkfs.service.moment import Moment
+from mkfs.service.metrics.metric import Kind, Metric, Value
+from mkfs.service.metrics.moment import Moment
+from mkfs.service.metrics.of_process import PROCESS
+from mkfs.service.metrics.table import MOUNT
 
 OPENMETRICS_TYPE: Final = "application/openmetrics-text"
 _OPENMETRICS: Final = f"{OPENMETRICS_TYPE}; version=1.0.0"
