@@ -1,7 +1,9 @@
 """pyfuse3's requests, answered by a `ModelFS`. Thin on purpose: this file knows timeouts and errnos, the file system the rest.
 
-Errors. A handler may raise nothing but `FUSEError`: anything else would end pyfuse3's main loop and with it the mount. So every
-handler translates what it gets, in one place (`_refusal`). A reader learns only an errno, so what is no ordinary answer is logged.
+Errors. A handler may raise nothing but `FUSEError`: anything else would end pyfuse3's main loop and with it the mount. So what
+any of them raises is translated in one place (`Operations.refusal`), which `requests.answered` calls for all but `lookup`, where
+ENOENT is an answer, and `read`, which comes too often for a coroutine more. A reader learns only an errno, so what is no ordinary
+answer is logged.
 """
 
 import errno
@@ -17,7 +19,7 @@ from pyfuse3 import EntryAttributes, FileInfo, FUSEError, ReaddirToken, RequestC
 
 from mkfs.content.reads import Buffer
 from mkfs.errors import Closing, FileSystemError, MkfsError
-from mkfs.fuse.requests import Requests, counted
+from mkfs.fuse.requests import Requests, answered
 from mkfs.fuse.waiting import Waiting
 from mkfs.tree.paths import NAME_LIMIT_BYTES
 from mkfs.vfs.attributes import Attributes
@@ -61,7 +63,7 @@ class Operations(pyfuse3.Operations):
             found = self._fs.lookup_now(parent_inode, name)
             entry = _entry(await self._fs.lookup(parent_inode, name) if found is None else found)
         except Exception as error:  # noqa: BLE001 - see the rules above
-            refusal = self._refusal(error)
+            refusal = self.refusal(error)
             self.requests.refused("lookup", refusal.errno)
             if isinstance(error, FileSystemError) and error.errno == errno.ENOENT:
                 return _no_entry(self._fs.absent_seconds(parent_inode, name))
@@ -69,80 +71,56 @@ class Operations(pyfuse3.Operations):
         self.requests.answered("lookup")
         return entry
 
-    @counted
+    @answered
     async def getattr(self, inode: int, ctx: RequestContext) -> EntryAttributes:  # noqa: ARG002 - pyfuse3's signature
         """An inode's attributes."""
-        try:
-            return _entry(self._fs.getattr(inode))
-        except Exception as error:  # noqa: BLE001 - see the rules above
-            raise self._refusal(error) from None
+        return _entry(self._fs.getattr(inode))
 
-    @counted
+    @answered
     async def getxattr(self, inode: int, name: bytes, ctx: RequestContext) -> bytes:
         """The value of an extended attribute."""
         if not self._xattr:
             return await super().getxattr(inode, name, ctx)
-        try:
-            return await self._fs.getxattr(inode, name)
-        except Exception as error:  # noqa: BLE001 - see the rules above
-            raise self._refusal(error) from None
+        return await self._fs.getxattr(inode, name)
 
-    @counted
+    @answered
     async def listxattr(self, inode: int, ctx: RequestContext) -> Sequence[bytes]:
         """The names of an inode's extended attributes."""
         if not self._xattr:
             return await super().listxattr(inode, ctx)
-        try:
-            return self._fs.listxattr(inode)
-        except Exception as error:  # noqa: BLE001 - see the rules above
-            raise self._refusal(error) from None
+        return self._fs.listxattr(inode)
 
-    @counted
+    @answered
     async def readlink(self, inode: int, ctx: RequestContext) -> bytes:  # noqa: ARG002 - pyfuse3's signature
         """Where a symbolic link leads."""
-        try:
-            target = self._fs.readlink_now(inode)
-            return await self._fs.readlink(inode) if target is None else target
-        except Exception as error:  # noqa: BLE001 - see the rules above
-            raise self._refusal(error) from None
+        target = self._fs.readlink_now(inode)
+        return await self._fs.readlink(inode) if target is None else target
 
-    @counted
+    @answered
     async def opendir(self, inode: int, ctx: RequestContext) -> int:  # noqa: ARG002 - pyfuse3's signature
         """A handle for `readdir`."""
-        try:
-            fh = self._fs.opendir_now(inode)
-            return await self._fs.opendir(inode) if fh is None else fh
-        except Exception as error:  # noqa: BLE001 - see the rules above
-            raise self._refusal(error) from None
+        fh = self._fs.opendir_now(inode)
+        return await self._fs.opendir(inode) if fh is None else fh
 
-    @counted
+    @answered
     async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
         """Names and attributes in one answer (readdirplus), so that `ls -l` costs no look-up."""
-        try:
-            for position, name, attributes in self._fs.readdir(fh, start_id):
-                if not pyfuse3.readdir_reply(token, name, _entry(attributes), position):
-                    return
-        except Exception as error:  # noqa: BLE001 - see the rules above
-            raise self._refusal(error) from None
+        for position, name, attributes in self._fs.readdir(fh, start_id):
+            if not pyfuse3.readdir_reply(token, name, _entry(attributes), position):
+                return
 
-    @counted
+    @answered
     async def releasedir(self, fh: int) -> None:
         """Ends `opendir`."""
-        try:
-            self._fs.releasedir(fh)
-        except Exception as error:  # noqa: BLE001 - see the rules above
-            raise self._refusal(error) from None
+        self._fs.releasedir(fh)
 
-    @counted
+    @answered
     async def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:  # noqa: ARG002 - pyfuse3's signature
         """A handle whose pages the kernel keeps after close: the bytes of an inode never change.
 
         Never direct_io, which would take shared mappings away from the readers (a reader's own O_DIRECT works without).
         """
-        try:
-            fh = self._fs.open(inode, flags)
-        except Exception as error:  # noqa: BLE001 - see the rules above
-            raise self._refusal(error) from None
+        fh = self._fs.open(inode, flags)
         if flags & os.O_DIRECT:
             self._direct.add(fh)
         return FileInfo(fh=fh, direct_io=False, keep_cache=True)
@@ -154,28 +132,22 @@ class Operations(pyfuse3.Operations):
             if data is None:
                 data = await self._wait_and_read(fh, off, size)
         except Exception as error:  # noqa: BLE001 - see the rules above
-            refusal = self._refusal(error)
+            refusal = self.refusal(error)
             self.requests.refused("read", refusal.errno)
             raise refusal from None
         self.requests.answered_read(len(data))
         return data
 
-    @counted
+    @answered
     async def release(self, fh: int) -> None:
         """Ends `open`."""
         self._direct.discard(fh)
-        try:
-            self._fs.release(fh)
-        except Exception as error:  # noqa: BLE001 - see the rules above
-            raise self._refusal(error) from None
+        self._fs.release(fh)
 
-    @counted
+    @answered
     async def statfs(self, ctx: RequestContext) -> StatvfsData:  # noqa: ARG002 - pyfuse3's signature
         """For `df`: the mount is as large as what it holds, and full."""
-        try:
-            totals = self._fs.statfs()
-        except Exception as error:  # noqa: BLE001 - see the rules above
-            raise self._refusal(error) from None
+        totals = self._fs.statfs()
         answer = StatvfsData()
         answer.f_bsize = answer.f_frsize = totals.fragment_bytes
         answer.f_blocks, answer.f_files = totals.fragments, totals.nodes
@@ -191,8 +163,10 @@ class Operations(pyfuse3.Operations):
         what = f"an O_DIRECT read waited {self._read_timeout_seconds:g} s"
         raise MkfsError(what, f"{size} bytes at {off}", "--read-timeout sets the limit")
 
-    def _refusal(self, error: Exception) -> FUSEError:
-        """The errno for `error`. It is logged unless it is an ordinary answer, the end of the mount, or the same as before."""
+    def refusal(self, error: Exception) -> FUSEError:
+        """The answer for `error`. It is logged unless it is an ordinary answer, the end of the mount, or the same as before."""
+        if isinstance(error, FUSEError):  # the base class: ENOSYS
+            return error
         if isinstance(error, FileSystemError):
             return FUSEError(error.errno)
         if not isinstance(error, MkfsError):

@@ -91,29 +91,31 @@ class Requests:
         return FuseStatistics(answered | self._refused, self._sizes.snapshot())
 
 
-class Counting(Protocol):
-    """Whoever answers requests and counts them."""
+class Answering(Protocol):
+    """Whoever answers requests, and counts them."""
 
     requests: Requests
 
-
-C = TypeVar("C", bound=Counting)
-
-
-Answer = Callable[Concatenate[C, P], Coroutine[Any, Any, T]]
+    def refusal(self, error: Exception) -> FUSEError:
+        """What is answered for `error`."""
 
 
-def counted(answer: Answer[C, P, T]) -> Answer[C, P, T]:
-    """Counts the requests that a handler answers, under its name."""
-    operation = answer.__name__
+A = TypeVar("A", bound=Answering)
+Handler = Callable[Concatenate[A, P], Coroutine[Any, Any, T]]
 
-    @wraps(answer)
-    async def answering(self: C, /, *arguments: P.args, **named: P.kwargs) -> T:
+
+def answered(handler: Handler[A, P, T]) -> Handler[A, P, T]:
+    """Answers with what a handler returns, or refuses for what it raises; counts either under its name."""
+    operation = handler.__name__
+
+    @wraps(handler)
+    async def answering(self: A, /, *arguments: P.args, **named: P.kwargs) -> T:
         try:
-            told = await answer(self, *arguments, **named)
-        except FUSEError as error:
-            self.requests.refused(operation, error.errno)
-            raise
+            told = await handler(self, *arguments, **named)
+        except Exception as error:  # noqa: BLE001 - nothing but `FUSEError` may leave: see `operations`
+            refusal = self.refusal(error)
+            self.requests.refused(operation, refusal.errno)
+            raise refusal from None
         self.requests.answered(operation)
         return told
 
