@@ -1,5 +1,5 @@
-"""Three knobs of a mount that only the kernel's own files turn: how many requests may wait, how much is read
-ahead, and the emergency brake.
+"""Three knobs of a mount that only the kernel's own files turn: how many requests may wait, how much is read ahead, and the
+emergency brake.
 
 Theory. `max_background` bounds the read-ahead requests of a whole mount that are on their way. Its default of 12 is soon taken by
 one slow layer, and then every other reader of the mount waits as well (measured). `read_ahead_kb` is the size of one request, and
@@ -44,7 +44,8 @@ class Tuning:
 
 
 def tune(device: str) -> Tuning:
-    """Raises both for the mount `device` (`major:minor` of the mount table) as far as this user may; says what is in effect.
+    """Raises the first two as far as this user may, for the mount `device` (`major:minor` of the mount table). Says what is in
+    effect.
 
     Never fails. Logs a warning where `max_background` stays below `MAX_BACKGROUND`.
     """

@@ -16,11 +16,11 @@ from typing import Final, final
 
 from msgspec import Struct
 
+from mkfs.fuse.kernel import DEVICE
 from mkfs.fuse.mountinfo import Mount, connection_in, mounts_of
 
 COMMAND_NAME: Final = "kitfs"  # what a daemon calls itself (comm), whatever started it
 _PROC: Final = Path("/proc")
-_DEVICE: Final = Path("/dev/fuse")
 _SEARCH_SECONDS: Final = 2.0  # a node has tens of thousands of descriptors; a message need not name everybody
 STATE_STOPPED: Final = ("T", "t")  # by a signal, or by a debugger
 
@@ -110,7 +110,7 @@ def _serves(pid: int, connection: str) -> bool:
     for entry in _entries(directory / "fd"):
         with suppress(OSError):
             fdinfo = directory / "fdinfo" / entry.name
-            if entry.readlink() == _DEVICE and connection_in(fdinfo.read_text()) == connection:
+            if entry.readlink() == DEVICE and connection_in(fdinfo.read_text()) == connection:
                 return True
     return False
 

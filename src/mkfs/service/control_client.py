@@ -17,7 +17,7 @@ from mkfs.service.control_wire import STATUS, WATCH, Refusal, encode
 from mkfs.service.report import Report
 from mkfs.service.unix_peer import peer_of
 
-# What is alive answers in milliseconds; one that hashes on all cores, or walks over a large cache first, within two seconds.
+# What is alive answers in milliseconds; one that hashes on all cores, or weighs a large cache first (`weighing`), in two seconds.
 ANSWER_SECONDS: Final = 3.0
 _ANSWER_LIMIT_BYTES: Final = 64 * 1024 * 1024  # thousands of layers; whoever sends more is not ours
 

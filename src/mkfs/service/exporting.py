@@ -5,7 +5,7 @@
     /readyz     the same, but 503 as soon as it was told to stop
 
 The address is taken before the registry is asked, so that one that cannot be had is an error of the command; questions are answered
-from then on. h11 and prometheus_client are imported here only.
+from then on. h11 and prometheus_client are loaded only where there is such an address.
 """
 
 from collections.abc import AsyncGenerator

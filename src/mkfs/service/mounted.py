@@ -33,9 +33,8 @@ _NEEDED_LATER: Final = ("mkfs.formats.kitops", "mkfs.formats.kitfile_yaml", "mkf
 _M_TRIM_THRESHOLD: Final = -1  # mallopt(3)
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
-LARGEST_PIECE_BYTES: Final = (
-    4 * MIB
-)  # pieces of bodies and answers of reads are up to 1 MiB; buffers of 8 MiB keep mappings of their own
+# Pieces of bodies and answers of reads are up to 1 MiB; buffers of 8 MiB keep mappings of their own.
+LARGEST_PIECE_BYTES: Final = 4 * MIB
 KEPT_BYTES: Final = 32 * MIB  # at the top of each arena: what a moment's readers use
 ARENAS: Final = 1  # who allocates holds the interpreter's lock, so nobody gains by more
 

@@ -21,8 +21,8 @@ class _Seen:
 class Repetition(logging.Filter):
     """Keeps back what was said before. Errors too: a thousand readers of one layer say the same.
 
-    How many were kept back is told with the next one; of the last ones, nobody tells. Two threads
-    at once may lose one of the count.
+    How many were kept back is told with the next one; of the last ones, nobody tells. Two threads at once may lose one of the
+    count.
     """
 
     def __init__(self) -> None:

@@ -171,7 +171,7 @@ class ErrorReport(Struct, frozen=True, kw_only=True):
 
 @final
 class CacheReport(Struct, frozen=True, kw_only=True):
-    """The cache, which other mounts share; counts are this mount's. `size_bytes`: None until somebody has walked over it."""
+    """The cache, which other mounts share; counts are this mount's. What it and its disk hold is as last weighed; None: not yet."""
 
     path: str
     size_bytes: int | None

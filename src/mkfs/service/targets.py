@@ -17,9 +17,9 @@ from msgspec import Struct
 from mkfs.errors import FileSystemError
 from mkfs.oci.digest import Digest
 
-# After the registry did not answer for a tag that is known: everybody who walks through the link would wait as long again.
+# After the registry did not answer for a tag that is known: everybody who walks through the link would wait as long again. A
+# refusal is believed no longer either: mostly the signature is still being pushed.
 RETRY_SECONDS: Final = 10.0
-# A refusal is believed no longer either: mostly the signature is still being pushed.
 # Tags that are remembered, those that are not there included; some 500 bytes each.
 TAGS_LIMIT: Final = 20_000
 _WALK_STEPS: Final = 3  # looks in a row that make a walk

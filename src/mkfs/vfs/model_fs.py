@@ -104,31 +104,27 @@ class ModelFS:
 
     def absent_seconds(self, parent: int, name: bytes) -> float:
         """How long it may be believed that `parent` has no `name`, after `lookup` said so."""
-        if self._top is None or not (parent < TREE_STRIDE or self._top.is_closed(parent)):
-            return ENDLESS_SECONDS
-        return self._top.absent_seconds(parent, name)
+        top = self._top_of(parent)
+        return ENDLESS_SECONDS if top is None else top.absent_seconds(parent, name)
 
     def getattr(self, inode: int) -> Attributes:
         """The attributes of `inode`. Raises `FileSystemError` ESTALE."""
-        if self._top is not None and (inode < TREE_STRIDE or self._top.is_closed(inode)):
-            return self._top.getattr(inode)
-        return self._attributes(*self._forest.locate(inode))
+        top = self._top_of(inode)
+        return self._attributes(*self._forest.locate(inode)) if top is None else top.getattr(inode)
 
     def listxattr(self, inode: int) -> tuple[bytes, ...]:
         """The names of the extended attributes of `inode` (`vfs.xattrs`); the top has none. Raises `FileSystemError` ESTALE."""
-        if self._top is not None:
-            if inode < TREE_STRIDE:
-                return ()
-            if self._top.is_closed(inode):
-                return (xattrs.DIGEST,)
+        if self._top_of(inode) is not None:
+            return () if inode < TREE_STRIDE else (xattrs.DIGEST,)
         return xattrs.names(self._forest.locate(inode)[1])
 
     async def getxattr(self, inode: int, name: bytes) -> bytes:
         """An extended attribute of `inode`. May ask the disk. Raises `FileSystemError`: ENODATA, ESTALE."""
-        if self._top is not None and (inode < TREE_STRIDE or self._top.is_closed(inode)):
+        top = self._top_of(inode)
+        if top is not None:
             if name not in self.listxattr(inode):
                 raise FileSystemError(errno.ENODATA, f"no attribute {name[:80]!r}")
-            return str(self._top.digest_behind(inode)).encode()
+            return str(top.digest_behind(inode)).encode()
         return await xattrs.value(*self._forest.locate(inode), name)
 
     def opendir_now(self, inode: int) -> int | None:
@@ -194,7 +190,7 @@ class ModelFS:
         if flags & _WRITING:
             self.getattr(inode)
             raise FileSystemError(errno.EROFS, "a mounted model is read-only")
-        if self._top is not None and (inode < TREE_STRIDE or self._top.is_closed(inode)):
+        if self._top_of(inode) is not None:
             self.getattr(inode)
             raise FileSystemError(errno.EISDIR, f"inode {inode} is no file")
         planted, node = self._forest.locate(inode)
@@ -262,6 +258,11 @@ class ModelFS:
             bytes_served=self._bytes_served,
             reads_failed=self._reads_failed,
         )
+
+    def _top_of(self, inode: int) -> "Top | None":
+        """The top, where it answers for `inode`: one of its own, or the door of a tree that nobody has gone into."""
+        top = self._top
+        return top if top is not None and (inode < TREE_STRIDE or top.is_closed(inode)) else None
 
     def _lookup(self, parent: int, name: bytes) -> Attributes:
         planted, directory = self._directory(parent)
