@@ -10,13 +10,14 @@ from mkfs.cli.warmup import _summary
 from mkfs.errors import Mismatch
 from mkfs.oci.digest import Digest
 from mkfs.proof.policy import Trust
-from mkfs.service.layer_work import LayerReport, Outcome, Progress, Report
+from mkfs.service.layer_work import LayerOutcome, LayerResult, WorkReport
+from mkfs.service.progress import Progress
 from mkfs.units import GIB, MIB
 
-CACHED = LayerReport("model a", Digest.of(b"a"), GIB, Trust.OWN, Outcome.CACHED)
-FETCHED = LayerReport("model b", Digest.of(b"b"), 2 * GIB, Trust.LAYER, Outcome.FETCHED)
-FAILED = LayerReport(
-    "model c", Digest.of(b"c"), 4 * GIB, Trust.LAYER, Outcome.FAILED, Mismatch("got x, expected y", "registry.test")
+CACHED = LayerResult("model a", Digest.of(b"a"), GIB, Trust.OWN, LayerOutcome.CACHED)
+FETCHED = LayerResult("model b", Digest.of(b"b"), 2 * GIB, Trust.LAYER, LayerOutcome.FETCHED)
+FAILED = LayerResult(
+    "model c", Digest.of(b"c"), 4 * GIB, Trust.LAYER, LayerOutcome.FAILED, Mismatch("got x, expected y", "registry.test")
 )
 REFERENCE = "registry.test/team/llama:7b@sha256:" + "0" * 64
 
@@ -35,20 +36,20 @@ def test_a_line_says_how_much_is_there_and_how_fast_it_comes(capsys: pytest.Capt
 
 
 def test_the_summary_counts_what_is_there() -> None:
-    done = Report(REFERENCE, (CACHED, FETCHED), 80)
+    done = WorkReport(REFERENCE, (CACHED, FETCHED), 80)
     assert _summary(done) == f"{REFERENCE}: 3.0 GiB in 2 layers in the cache, 2.0 GiB of it fetched in 1 min 20 s"
-    part = Report(REFERENCE, (CACHED, FAILED), 3)
+    part = WorkReport(REFERENCE, (CACHED, FAILED), 3)
     assert _summary(part) == f"{REFERENCE}: 1.0 GiB in 1 of 2 layers in the cache, 0 B of it fetched in 3.0 s"
 
 
 def test_verify_says_what_was_proven_before() -> None:
-    done = Report(REFERENCE, (CACHED, FETCHED), 80)
+    done = WorkReport(REFERENCE, (CACHED, FETCHED), 80)
     said = f"{REFERENCE}: 3.0 GiB in 2 layers are what their digests say, 1.0 GiB of it were proven before, in 1 min 20 s"
     assert verify._summary(done) == said
 
 
 def test_the_document_names_each_layer_and_what_became_of_it() -> None:
-    document = document_of(Report(REFERENCE, (CACHED, FETCHED, FAILED), 1.23456))
+    document = document_of(WorkReport(REFERENCE, (CACHED, FETCHED, FAILED), 1.23456))
     rows = document.pop("layers")
     assert document == {
         "schema_version": 1,
@@ -67,6 +68,6 @@ def test_the_document_names_each_layer_and_what_became_of_it() -> None:
 
 
 def test_what_looks_wrong_is_said_beside_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(Report(REFERENCE, (CACHED,), 1, ("diff_ids are\nwrong",)), "all is well", "text")
+    tell(WorkReport(REFERENCE, (CACHED,), 1, ("diff_ids are\nwrong",)), "all is well", "text")
     said = capsys.readouterr()
     assert (said.out, said.err) == ("all is well\n", "warning: diff_ids are\\nwrong\n")

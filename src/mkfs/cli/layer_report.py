@@ -6,12 +6,12 @@ from typing import Final
 import click
 
 from mkfs.errors import printable
-from mkfs.service.layer_work import LayerReport, Outcome, Report
+from mkfs.service.layer_work import LayerOutcome, LayerResult, WorkReport
 
 SCHEMA_VERSION: Final = 1
 
 
-def tell(report: Report, summary: str, form: str) -> None:
+def tell(report: WorkReport, summary: str, form: str) -> None:
     """Prints `report` as JSON or `summary`. Raises the error of the first layer that failed; of the others a line is printed."""
     click.echo(json.dumps(document(report), indent=2) if form == "json" else summary)
     for warning in report.warnings:
@@ -22,20 +22,20 @@ def tell(report: Report, summary: str, form: str) -> None:
         raise report.failed[0].error
 
 
-def document(report: Report) -> dict[str, object]:
+def document(report: WorkReport) -> dict[str, object]:
     """The report for programs."""
     return {
         "schema_version": SCHEMA_VERSION,
         "reference": report.reference,
         "size_bytes": report.size_bytes(),
-        "fetched_bytes": report.size_bytes(Outcome.FETCHED),
+        "fetched_bytes": report.size_bytes(LayerOutcome.FETCHED),
         "seconds": round(report.seconds, 3),
         "warnings": list(report.warnings),
         "layers": [_row(layer) for layer in report.layers],
     }
 
 
-def _row(layer: LayerReport) -> dict[str, object]:
+def _row(layer: LayerResult) -> dict[str, object]:
     return {
         "name": layer.label,
         "digest": str(layer.digest),

@@ -15,7 +15,7 @@ from mkfs.errors import UsageError, printable
 from mkfs.fuse.kernel import resolve
 from mkfs.fuse.mountinfo import mount_at, unspelled
 from mkfs.proof.policy import Trust
-from mkfs.service.layer_work import Outcome, Report, verify
+from mkfs.service.layer_work import LayerOutcome, WorkReport, verify
 from mkfs.service.settings import SourceSettings
 from mkfs.units import format_duration, format_size
 
@@ -43,8 +43,8 @@ def command(*, form: str, source: SourceSettings) -> None:
     tell(report, _summary(report), form)
 
 
-def _summary(report: Report) -> str:
-    right = [layer for layer in report.layers if layer.outcome is not Outcome.FAILED]
+def _summary(report: WorkReport) -> str:
+    right = [layer for layer in report.layers if layer.outcome is not LayerOutcome.FAILED]
     before = format_size(sum(layer.size_bytes for layer in right if layer.before is Trust.OWN))
     layers = f"{len(right)} of {len(report.layers)} layers" if report.failed else f"{len(right)} layers"
     size = format_size(sum(layer.size_bytes for layer in right))

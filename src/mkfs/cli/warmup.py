@@ -10,7 +10,7 @@ from mkfs.cli.options import source_options
 from mkfs.cli.progress import showing
 from mkfs.cli.settings.options import SettingCommand
 from mkfs.errors import printable
-from mkfs.service.layer_work import Outcome, Report, warm
+from mkfs.service.layer_work import LayerOutcome, WorkReport, warm
 from mkfs.service.settings import SourceSettings
 from mkfs.units import format_duration, format_size
 
@@ -27,10 +27,10 @@ def command(*, concurrency: int, form: str, source: SourceSettings) -> None:
     tell(report, _summary(report), form)
 
 
-def _summary(report: Report) -> str:
+def _summary(report: WorkReport) -> str:
     there = len(report.layers) - len(report.failed)
-    size_bytes = report.size_bytes(Outcome.CACHED, Outcome.FETCHED)
-    fetched = format_size(report.size_bytes(Outcome.FETCHED))
+    size_bytes = report.size_bytes(LayerOutcome.CACHED, LayerOutcome.FETCHED)
+    fetched = format_size(report.size_bytes(LayerOutcome.FETCHED))
     layers = f"{there} of {len(report.layers)} layers" if report.failed else f"{there} layers"
     how = f"{fetched} of it fetched in {format_duration(report.seconds)}"
     return f"{printable(report.reference)}: {format_size(size_bytes)} in {layers} in the cache, {how}"

@@ -30,7 +30,7 @@ _OF_A_LAYER: Final = (IntegrityError, BadArchive, NotFound)
 
 
 @final
-class Outcome(Enum):
+class LayerOutcome(Enum):
     """What became of a layer."""
 
     CACHED = "cached"  # it was there already
@@ -40,7 +40,7 @@ class Outcome(Enum):
 
 @final
 @dataclass(frozen=True, slots=True)
-class LayerReport:
+class LayerResult:
     """One layer, by the name a person knows it by. `before`: what a read of it rested on when the work began. `error` is set where
     it failed.
     """
@@ -49,31 +49,31 @@ class LayerReport:
     digest: Digest
     size_bytes: int
     before: Trust
-    outcome: Outcome
+    outcome: LayerOutcome
     error: MkfsError | None = None
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Report:
+class WorkReport:
     """What the work came to. Layers with the same bytes are one."""
 
     reference: str  # with its digest
-    layers: tuple[LayerReport, ...]
+    layers: tuple[LayerResult, ...]
     seconds: float
     warnings: tuple[str, ...] = ()  # what the artifact says of its layers, and is not so
 
-    def size_bytes(self, *outcomes: Outcome) -> int:
+    def size_bytes(self, *outcomes: LayerOutcome) -> int:
         """Of the layers with one of `outcomes`; of all without any."""
         return sum(layer.size_bytes for layer in self.layers if not outcomes or layer.outcome in outcomes)
 
     @property
-    def failed(self) -> tuple[LayerReport, ...]:
+    def failed(self) -> tuple[LayerResult, ...]:
         """The layers that could not be had, or were wrong."""
-        return tuple(layer for layer in self.layers if layer.outcome is Outcome.FAILED)
+        return tuple(layer for layer in self.layers if layer.outcome is LayerOutcome.FAILED)
 
 
-async def warm(settings: SourceSettings, showing: Showing, *, concurrency: int = CONCURRENCY) -> Report:
+async def warm(settings: SourceSettings, showing: Showing, *, concurrency: int = CONCURRENCY) -> WorkReport:
     """Returns when the cache has every layer that could be had.
 
     Raises what `content.artifact.open_artifact` raises; `Unreachable`, `NotAuthorised`, `CacheUnusable` for what fails all layers.
@@ -82,7 +82,7 @@ async def warm(settings: SourceSettings, showing: Showing, *, concurrency: int =
     return await _go_through(settings, showing, lambda layer, _progress: layer.fill(), concurrency)
 
 
-async def verify(settings: SourceSettings, showing: Showing, *, concurrency: int = CONCURRENCY) -> Report:
+async def verify(settings: SourceSettings, showing: Showing, *, concurrency: int = CONCURRENCY) -> WorkReport:
     """Returns when every byte of every layer was hashed, whatever was known of it. Raises as `warm`."""
     return await _go_through(settings, showing, lambda layer, progress: layer.verify(progress), concurrency)
 
@@ -90,7 +90,7 @@ async def verify(settings: SourceSettings, showing: Showing, *, concurrency: int
 Work = Callable[[Layer, Callable[[int], None]], Awaitable[None]]  # on one layer; says how many bytes it has seen to
 
 
-async def _go_through(settings: SourceSettings, showing: Showing, work: Work, concurrency: int) -> Report:
+async def _go_through(settings: SourceSettings, showing: Showing, work: Work, concurrency: int) -> WorkReport:
     started = trio.current_time()
     async with opening(settings) as means:
         artifact = await open_shown(means, showing)
@@ -99,14 +99,14 @@ async def _go_through(settings: SourceSettings, showing: Showing, work: Work, co
             reference = str(means.reference.pinned(artifact.description.digest))
             plan = artifact.description.plan
             wrong = differing(plan.layers, [layer.diff_id for layer in artifact.layers])
-            return Report(reference, layers, trio.current_time() - started, (*plan.doubts, *wrong))
+            return WorkReport(reference, layers, trio.current_time() - started, (*plan.doubts, *wrong))
         finally:
             artifact.close()
 
 
 async def go_through(
     layers: Iterable[Layer], showing: Showing, work: Work, *, concurrency: int = CONCURRENCY
-) -> tuple[LayerReport, ...]:
+) -> tuple[LayerResult, ...]:
     """What became of each of `layers`, which are of an open artifact. Raises `Unreachable`, `NotAuthorised`, `CacheUnusable`."""
     going = _Going(layers, work)
 
@@ -131,9 +131,9 @@ class _Going:
         self._layers = tuple({layer.blob.digest: layer for layer in layers}.values())
         self._work = work
         self._hashed_bytes = dict.fromkeys(self._layers, 0)
-        self._done: dict[Layer, LayerReport] = {}
+        self._done: dict[Layer, LayerResult] = {}
 
-    async def run(self, concurrency: int) -> tuple[LayerReport, ...]:
+    async def run(self, concurrency: int) -> tuple[LayerResult, ...]:
         """All layers, `concurrency` at once; the largest begin first, so that none is left over at the end."""
         waiting = iter(sorted(self._layers, key=lambda layer: -layer.blob.size_bytes))
 
@@ -152,7 +152,7 @@ class _Going:
             done_bytes += size_bytes if layer in self._done else min(seen_bytes, size_bytes)
         return Progress(done_bytes, sum(layer.blob.size_bytes for layer in self._layers), len(self._done), len(self._layers))
 
-    async def _one(self, layer: Layer) -> LayerReport:
+    async def _one(self, layer: Layer) -> LayerResult:
         blob, before, error = layer.blob, layer.trust, None
 
         def progress(count: int) -> None:
@@ -162,8 +162,8 @@ class _Going:
             await self._work(layer, progress)
         except _OF_A_LAYER as failure:
             error = failure
-        fetched = Outcome.FETCHED if _has_fetched(layer) else Outcome.CACHED
-        return LayerReport(layer.label, blob.digest, blob.size_bytes, before, Outcome.FAILED if error else fetched, error)
+        fetched = LayerOutcome.FETCHED if _has_fetched(layer) else LayerOutcome.CACHED
+        return LayerResult(layer.label, blob.digest, blob.size_bytes, before, LayerOutcome.FAILED if error else fetched, error)
 
 
 def _has_fetched(layer: Layer) -> bool:
