@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from mkfs.testing import faults
-from mkfs.testing.answers import Cut, Request
+from mkfs.testing.answers import Cut, Hold, Request
 from mkfs.testing.faults import Fault, Match
 from mkfs.testing.registry import MemoryRegistry
 from tests.support.carriers import Ask, Carrier, Seen
@@ -110,6 +110,18 @@ def test_nothing_comes_after_a_cut(registry: MemoryRegistry) -> None:
     registry.faults.install(Fault(Match(), faults.ShortBody(10)))
     registry.faults.install(Fault(Match(), faults.Stall(20)))
     assert list(registry.respond(Request("GET", BLOB_PATH)).items()) == [DATA[:10], Cut(reset=False)]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_body_no_longer_than_a_stall_lets_pass_is_not_held_up(registry: MemoryRegistry, method: str) -> None:
+    """Else its connection would be, after the last byte, and with it whatever is asked for there next."""
+    registry.faults.install(Fault(Match(), faults.Stall(len(DATA))))
+    assert list(registry.respond(Request(method, BLOB_PATH)).items()) == ([DATA] if method == "GET" else [])
+
+
+def test_a_body_with_one_byte_more_is(registry: MemoryRegistry) -> None:
+    registry.faults.install(Fault(Match(), faults.Stall(len(DATA) - 1)))
+    assert [type(item) for item in registry.respond(Request("GET", BLOB_PATH)).items()] == [bytes, Hold, bytes]
 
 
 def test_redirect(registry: MemoryRegistry, carrier: Carrier) -> None:

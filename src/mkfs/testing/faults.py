@@ -218,13 +218,17 @@ class Flip:
 @final
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """After `after_bytes` of the body nothing comes until `release`. The connection stays open."""
+    """After `after_bytes` of the body nothing comes until `release`; a body that ends there or before comes whole. The connection
+    stays open.
+    """
 
     after_bytes: int = 0
     gate: Gate = field(default_factory=Gate)
 
     def apply(self, answer: Answer, /) -> Answer:
         """The body held up."""
+        if answer.span.length <= self.after_bytes:
+            return answer  # held, its connection would be, and with it the next answer: whatever that is about
         return replace(answer, breaks=(*answer.breaks, (self.after_bytes, Hold(self.gate))))
 
     def release(self) -> None:
