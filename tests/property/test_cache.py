@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -323,7 +324,16 @@ class SharedCache(RuleBasedStateMachine):
         logging.disable(logging.NOTSET)
 
 
-def test_in_every_order_of_events_an_answer_is_right_or_there_is_none() -> None:
+@pytest.fixture
+def young() -> Iterator[None]:
+    """Looking for garbage looks at what the test made alone: else each dead daemon costs a walk through all that Python holds."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def test_in_every_order_of_events_an_answer_is_right_or_there_is_none(young: None) -> None:
     run_state_machine_as_test(
         SharedCache,
         settings=settings(
