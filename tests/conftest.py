@@ -17,5 +17,6 @@ pytest_plugins = [
     "tests.plugins.mounts",
     "tests.plugins.needs",
     "tests.plugins.readers",
+    "tests.plugins.signals",
     "tests.plugins.trio_tests",
 ]

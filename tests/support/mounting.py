@@ -127,11 +127,9 @@ class Shell:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Starts `mkfs …`; the caller waits for it. As at a prompt, Ctrl-C is heard: a run in the background would pass on that it
-        is not.
-        """
+        """Starts `mkfs …`; the caller waits for it."""
         return subprocess.Popen(
-            ["env", "--default-signal=INT", *self.words(*arguments)],
+            self.words(*arguments),
             env=self.variables(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -325,7 +325,7 @@ def test_where_only_libfuses_helper_is_installed_it_finds_kitfs_where_everybody_
 def test_interrupted_it_leaves_nothing_and_says_so(reference: str, registry: MemoryRegistry, shell: Shell) -> None:
     withhold = Withhold()
     registry.faults.install(Fault(Match(path="/manifests/"), withhold))
-    words = ["env", "--default-signal=INT", sys.executable, "-I", "-m", "mkfs.cli.mount_helper", reference, shell.new_place()]
+    words = [sys.executable, "-I", "-m", "mkfs.cli.mount_helper", reference, shell.new_place()]
     with subprocess.Popen(words, env=shell.variables(), stderr=subprocess.PIPE, text=True) as helper:
         assert withhold.gate.wait_until_held()
         helper.send_signal(signal.SIGINT)
