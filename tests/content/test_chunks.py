@@ -110,7 +110,7 @@ async def test_nobody_waits_for_the_chunks_behind_his_own(tmp_path: Path) -> Non
         nursery.start_soon(right, chunks, ByteRange(0, 8 * MIB))
         while not gate.gate.waiting:
             await trio.lowlevel.checkpoint()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await right(chunks, ByteRange(2 * MIB, 3 * MIB))
         gate.release()
     assert len(reader.requests()) == 1

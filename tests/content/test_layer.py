@@ -81,7 +81,7 @@ async def test_no_byte_is_served_before_the_last_one_is_proven(tmp_path: Path) -
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read)
-            with trio.fail_after(10):
+            with trio.fail_after(20):
                 while not last.gate.waiting or reader.bytes_sent() < 32 * MIB + 1000:
                     await trio.lowlevel.checkpoint()
             await trio.testing.wait_all_tasks_blocked(0.01)

@@ -271,12 +271,16 @@ async def test_a_layer_too_small_for_an_archive_is_refused_and_leaves_nothing(tm
 
 async def test_a_reader_that_leaves_lets_the_next_process_have_the_turn(tmp_path: Path) -> None:
     root, reader = tmp_path / "cache", LARGE.reader()
-    reader.faults.install(Fault(Match(offset=0), Stall(after_bytes=MIB), times=1))
-    async with engine_at(root) as one, engine_at(root) as other:
+    held = Stall(after_bytes=MIB)
+    reader.faults.install(Fault(Match(offset=0), held, times=1))
+    async with engine_at(root) as one, engine_at(root, overtake_seconds=float("inf")) as other:
         first, second = await opened(one, reader), await opened(other, reader)
-        with trio.move_on_after(0.1):
-            await first.read(ByteRange(0, 1))
-        with trio.fail_after(8):  # less than overtaking takes
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(first.read, ByteRange(0, 1))
+            while not held.gate.waiting:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        with trio.fail_after(20):
             await right(second, ByteRange(0, 1))
 
 

@@ -170,7 +170,7 @@ async def test_a_reader_does_not_wait_behind_what_is_fetched_ahead(tmp_path: Pat
         nursery.start_soon(mount.look, "large.bin", 0, 2 * MIB)
         while not held[0].gate.waiting:
             await trio.lowlevel.checkpoint()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await mount.look("large.bin", 50 * MIB, 50 * MIB + 5)
         for stall in held:
             stall.release()
@@ -304,7 +304,7 @@ async def test_a_reader_who_comes_for_a_shard_that_is_fetched_ahead_does_not_wai
     async with shown(tmp_path, shards(), indexed=False) as mount, trio.open_nursery() as nursery:
         await mount.read_all(FIRST)
         held = [await held_up(mount, nursery, name) for name in (FOURTH, SECOND)]
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await mount.look(THIRD, 0, 8)
         for stall in held:
             stall.release()
@@ -354,7 +354,7 @@ async def test_filling_waits_while_anybody_waits(tmp_path: Path) -> None:
         nursery.start_soon(fill, [mount.layers[FIRST]])
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert mount.sent(FIRST) == 0
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await mount.look(FIRST, 0, 8)  # wanted now
         held.release()
     assert mount.sent(FIRST) == len(SHARDS[0].content)

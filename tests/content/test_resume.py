@@ -29,15 +29,19 @@ async def broken_off(root: Path, blob: Blob = LARGE, *, after: int = 12 * MIB, m
     reader, stall = blob.reader(), Stall(after_bytes=after)
     reader.faults.install(Fault(Match(offset=0), stall))
     async with engine_at(root) as engine:
-        layer = layer_of(engine, reader, blob, tar=tar)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(layer.read, ByteRange(0, 1))
-            while not stall.gate.waiting:
-                await trio.lowlevel.checkpoint()
-            while layer.statistics().received_bytes < after + more:
-                await trio.lowlevel.checkpoint()
-            nursery.cancel_scope.cancel()
+        await leaves(layer_of(engine, reader, blob, tar=tar), stall, after + more)
     assert engine.buffers.lent == 0
+
+
+async def leaves(layer: Layer, stall: Stall, received_bytes: int) -> None:
+    """The same, of a layer that is there."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(layer.read, ByteRange(0, 1))
+        while not stall.gate.waiting:
+            await trio.lowlevel.checkpoint()
+        while layer.statistics().received_bytes < received_bytes:
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
 
 
 async def right(engine: Engine, reader: MemoryReader, blob: Blob = LARGE, *, tar: bool = False) -> Layer:
@@ -59,12 +63,11 @@ async def test_the_next_reader_fetches_what_is_missing(tmp_path: Path) -> None:
 
 
 async def test_so_does_the_next_reader_of_the_same_process(tmp_path: Path) -> None:
-    reader = LARGE.reader()
-    fault = reader.faults.install(Fault(Match(offset=0), Stall(after_bytes=12 * MIB)))
+    reader, stall = LARGE.reader(), Stall(after_bytes=12 * MIB)
+    fault = reader.faults.install(Fault(Match(offset=0), stall))
     async with engine_at(tmp_path / "cache") as engine:
         layer = layer_of(engine, reader, LARGE)
-        with trio.move_on_after(0.5):
-            await layer.read(ByteRange(0, 1))
+        await leaves(layer, stall, 12 * MIB)
         reader.faults.mend(fault)
         before = reader.bytes_sent()
         assert bytes(await layer.read(LARGE.whole)) == LARGE.content

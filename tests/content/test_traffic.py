@@ -24,7 +24,7 @@ from tests.support.layers import LARGE, engine_at, layer_of
 
 async def waits_for(layer: Layer, wanted: ByteRange, cause: Cause, received_bytes: int = 0) -> Obstacle:
     """What a read of `wanted` waits for, once it is `cause`, and so much of it has come. Threads are at work meanwhile."""
-    with trio.fail_after(10):
+    with trio.fail_after(20):
         while (obstacle := layer.obstacle(wanted)).cause is not cause or obstacle.received_bytes < received_bytes:
             await trio.lowlevel.checkpoint()
     return obstacle

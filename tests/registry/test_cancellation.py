@@ -32,7 +32,7 @@ from tests.support.docker_registry import running
 from tests.support.interrupting import MOST_STEPS, interrupted
 from tests.support.little_model import BLOB_PATH, DATA, MANIFEST, MANIFEST_DIGEST, MEDIA_TYPE
 
-HANG_SECONDS = 10  # of real time: a leak shows as a request that waits for ever
+HANG_SECONDS = 20  # of real time: a leak shows as a request that waits for ever
 ROUNDS = 10  # trio leaves to chance who goes first, so each order comes up
 
 

@@ -41,7 +41,7 @@ from tests.support.little_model import BLOB, DATA, MANIFEST
 from tests.support.talking import speaking
 from tests.support.wrong_answers import WANTED, WRONG_ANSWERS
 
-HANG_SECONDS = 10  # of real time: beyond it something waits for ever
+HANG_SECONDS = 20  # of real time: beyond it something waits for ever
 BODY = SeededBody(4, BULK_BYTES).read(ByteRange(0, BULK_BYTES))
 LONG = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-4194303/4194304\r\nContent-Length: 4194304\r\n\r\n" + BODY
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.support.mounting import Shell
 
-_ENOUGH_SECONDS = 20
+_ENOUGH_SECONDS = 60
 _POLL_SECONDS = 0.05
 
 

@@ -31,7 +31,7 @@ from mkfs.fuse.mountinfo import mount_at
 
 SOURCE: Final = Path(__file__).resolve().parents[2] / "src"
 _COMMAND_SECONDS: Final = 60  # longer than any deadline of ours: a command that hangs fails its test, not the run
-_END_SECONDS: Final = 10
+_END_SECONDS: Final = 30  # of a process that need not wait for anything: less than what a reader waits for a registry
 _PROC: Final = Path("/proc")
 
 

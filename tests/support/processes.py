@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-_END_SECONDS: Final = 10
+_END_SECONDS: Final = 30
 
 
 @contextmanager

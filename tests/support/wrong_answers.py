@@ -33,6 +33,6 @@ WRONG_ANSWERS: Final[list[tuple[list[faults.Action], str]]] = [
     ([faults.Status(416)], "no such range of .*416"),
     ([faults.Status(204)], "does not answer"),
     ([faults.Status(502)], "cannot answer for .*502"),
-    ([faults.Status(429, {"Retry-After": "7"})], "too many requests, again after 7 s"),
+    ([faults.Status(429, {"Retry-After": "1"})], "too many requests, again after 1 s"),
 ]
 # fmt: on

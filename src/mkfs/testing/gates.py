@@ -6,9 +6,11 @@ trio's, so an autojump clock passes the time of others meanwhile.
 
 import threading
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
 import trio
+
+HELD_SECONDS: Final = 30.0  # of real time: whoever is to come may be a process that is started first, on a busy machine
 
 
 @final
@@ -55,7 +57,7 @@ class Gate:
             if wake in self._wakes:
                 self._wakes.remove(wake)
 
-    def wait_until_held(self, count: int = 1, *, timeout_seconds: float = 10.0) -> bool:
+    def wait_until_held(self, count: int = 1, *, timeout_seconds: float = HELD_SECONDS) -> bool:
         """Blocks the calling thread until `count` are held (True) or the time is over (False). For tests of socket clients."""
         with self._lock:
             return self._lock.wait_for(lambda: len(self._wakes) >= count, timeout_seconds)
