@@ -22,6 +22,7 @@ from mkfs.oci.digest import Digest
 from mkfs.oci.reference import Reference
 from mkfs.proof.proven import prove
 from mkfs.ranges import ByteRange
+from mkfs.registry import retries
 from mkfs.registry.client import ClientSettings, RegistryClient
 from mkfs.registry.credentials import Credentials
 from mkfs.service.failures import sole
@@ -94,7 +95,9 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, kit: Kit) -> World:
+def world(tmp_path: Path, kit: Kit, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Who is gone stays away, however long a client waits before it asks again."""
+    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0)
     world = World(tmp_path)
     world.registry.push(TAG.repository, TAG.tag, kit.manifest, kit.blobs)
     return world
