@@ -21,8 +21,8 @@ from tests.support.mounting import Mount, Shell, refusal_of
 pytestmark = [pytest.mark.fuse, pytest.mark.fault("K")]
 
 # More than a daemon may take, whatever it reads: Python and libraries, 64 MiB of buffers, two memories of 32 MiB, what its
-# allocator keeps; 210 to 260 MiB were seen.
-LARGE_BYTES = 320 * MIB
+# allocator keeps; 210 to 260 MiB were seen, 290 where six processes wanted each core.
+LARGE_BYTES = 384 * MIB
 SLOWER = "cannot be kept, its reads go on slower: "
 
 
@@ -73,9 +73,10 @@ def test_a_disk_that_runs_full_slows_its_readers_down_within_the_memory_there_is
     with somebody.mounted(f"{server.host}/team/large:1") as mount:
         assert wrong_files(mount.place, large) == []
         assert peak_bytes(mount) < LARGE_BYTES
-        assert re.search(f"model weights.bin {SLOWER}no room in the cache: 320.0 MiB needed", log_of(mount))
+        assert re.search(f"model weights.bin {SLOWER}no room in the cache: 384.0 MiB needed", log_of(mount))
         assert "adapter.bin cannot be kept" not in log_of(mount)
-        assert registry.bytes_sent() <= 2.1 * LARGE_BYTES  # read twice: once for its digests
+        # Read twice, once for its digests; where the reader is slow, memory forgets some chunks before he comes for them.
+        assert registry.bytes_sent() < 2.5 * LARGE_BYTES
 
 
 def test_a_disk_that_others_fill_while_it_is_read(reference: str, kit: Kit, shell: Shell, disk: Disk) -> None:
