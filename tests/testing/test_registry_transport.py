@@ -56,7 +56,9 @@ async def test_a_reader_that_is_cancelled_leaves_the_gate(registry: MemoryRegist
     assert withhold.gate.waiting == 0
 
 
-@pytest.mark.parametrize("action", [faults.Stall(), faults.Withhold(), faults.Delay(31), faults.Slow(0.01)], ids=str)
+@pytest.mark.parametrize(
+    "action", [faults.Stall(), faults.Withhold(), faults.Delay(31), faults.Slow(0.01)], ids=lambda action: type(action).__name__
+)
 async def test_a_wait_without_a_byte_is_a_read_timeout(
     registry: MemoryRegistry, action: faults.Action, autojump_clock: trio.testing.MockClock
 ) -> None:
