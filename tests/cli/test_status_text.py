@@ -3,11 +3,12 @@
 import msgspec
 
 from mkfs.cli.status_text import full, reference_of, summary, table
+from mkfs.content.last_errors import LastError
 from mkfs.oci.digest import Digest
 from mkfs.service.status import report_of
 from mkfs.service.targets import TagState
 from mkfs.service.views import State, View
-from tests.service.seen import layer, seen
+from tests.service.seen import AT, layer, seen
 
 VIEW = View(
     "/mnt/llama", "x@sha256:0", State.MOUNTED, 77, report=report_of(seen(layer("model w"), layer("d\x07ocs", complete=True)))
@@ -35,6 +36,15 @@ def test_a_person_reads_who_waits_for_what_and_what_it_cost() -> None:
         "max_background 512, read_ahead 1.0 MiB",
     ):
         assert words in text, words
+
+
+def test_what_an_error_says_of_its_place_is_said_once() -> None:
+    where = "model w, from registry.test"
+    error = LastError("Mismatch", "does not match", where, "model w", "registry.test", AT - 50, AT - 5, 1, 1)
+    other = LastError("Mismatch", "too long", "from registry.test:5000", "model", "registry.test", AT - 50, AT - 5, 1, 1)
+    text = "\n".join(full(View("/m", "r", State.MOUNTED, 77, report=report_of(seen(layer("w"), errors=(error, other))))))
+    assert "does not match (model w, from registry.test)\n" in text
+    assert text.endswith("too long (model, registry.test, from registry.test:5000)")
 
 
 def test_names_are_shown_so_that_no_terminal_obeys_them() -> None:

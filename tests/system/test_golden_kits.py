@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -119,7 +120,10 @@ def test_inspect_answers_for_the_model_and_says_where_from(golden_host: str, she
     assert told["readme"] == ("README.md", "file name")
     assert told["ref.name"] == ("modctl-0.2-hf-raw", "the tag asked for")
     text = shell.run("inspect", f"{golden_host}/golden/kits:modctl-0.2-hf-raw").stdout
-    assert "architecture  transformer  [config config.architecture]" in text
+    assert re.search(r"^architecture +transformer  \[config config\.architecture\]$", text, re.MULTILINE)
+    columns = [match.end() - match.start() for match in re.finditer(r"^\S+(?: \S+)*? {2,}", text, re.MULTILINE)]
+    assert len(columns) > 10
+    assert len(set(columns)) == 1, text
 
 
 def test_inspect_lints_on_request(golden_host: str, shell: Shell) -> None:

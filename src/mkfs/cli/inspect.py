@@ -152,10 +152,11 @@ def _print(account: Account) -> None:
         *[("signed by", key_id) for key_id in description.verdict.signed_by],
         ("layers", f"{len(rows)}, {total} together"),
     ]
-    width = max(len(name) for name, _ in pairs)
+    answers = _answers(description)
+    width = max(map(len, [*(printable(name) for name, _ in pairs), *(answer.claim.property for answer in answers)]))
     for name, value in pairs:
         click.echo(f"{printable(name):<{width}}  {printable(value)}")
-    for answer in _answers(description):
+    for answer in answers:
         claim = answer.claim
         click.echo(f"{claim.property:<{width}}  {printable(claim.value)}  [{printable(claim.origin)}]")
         for other in answer.contradictions:

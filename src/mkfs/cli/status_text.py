@@ -202,8 +202,11 @@ def _error(error: ErrorReport, at: datetime) -> str:
     ago = format_duration(max(0.0, (at - error.last_at).total_seconds()))
     times = f", {error.count} times" if error.count > 1 else ""
     failed = f", {error.reads_failed} reads failed" if error.reads_failed else ""
-    where = ", ".join(dict.fromkeys(printable(each) for each in (error.layer, error.host, error.where) if each))
-    return f"{ago} ago{times}{failed}: {printable(error.what)} ({where})"
+    where = printable(error.where)
+    # `where` may name the layer and the host itself, as in "model w, from registry.test".
+    others = [each for each in map(printable, (error.layer, error.host)) if each and f" {each}," not in f" {where},"]
+    places = ", ".join([*others, *filter(None, [where])])
+    return f"{ago} ago{times}{failed}: {printable(error.what)} ({places})"
 
 
 def _why(cause: str, layer: str) -> str:
