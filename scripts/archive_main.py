@@ -62,6 +62,14 @@ if [ -z "${SSL_CERT_FILE:-}${SSL_CERT_DIR:-}" ]; then # OpenSSL's own default is
 fi
 exec "$here/PYTHON" -IB "$here/../lib/kitfs" "$@"
 """
+# Python imports this by its name as it starts (site). Debian's looks for packages in directories of Debian's alone.
+CUSTOMIZE: Final = """\
+import sys
+
+packages = f"{sys.prefix}/lib/PYTHON/site-packages"
+if packages not in sys.path:
+    sys.path.append(packages)
+"""
 ENTRY: Final = "from mkfs.cli.main import main\n\nmain()\n"
 
 
@@ -97,6 +105,7 @@ def _gather(top: Path) -> None:
             ignore=_unwanted,
             dirs_exist_ok=True,
         )
+    (library / "sitecustomize.py").write_text(CUSTOMIZE.replace("PYTHON", PYTHON))
     (top / "lib" / "kitfs").write_text(ENTRY)
     for package in _REQUIREMENT.findall((ROOT / "requirements" / "runtime.txt").read_text()):
         for file in metadata.distribution(package).files or ():
@@ -145,8 +154,9 @@ def _relocate(path: Path, libraries: Path) -> None:
     """Has `path` look for its libraries in `libraries`, wherever both lie."""
     origin = os.path.relpath(libraries, path.parent)
     path.chmod(0o755)
-    subprocess.run(["patchelf", "--force-rpath", "--set-rpath", f"$ORIGIN/{origin}", path], check=True)
+    # In this order: strip breaks what patchelf did to a program that is bound to its addresses, as Debian's python3 is.
     subprocess.run(["strip", "--strip-unneeded", path], check=True)
+    subprocess.run(["patchelf", "--force-rpath", "--set-rpath", f"$ORIGIN/{origin}", path], check=True)
 
 
 def _forget_paths(top: Path) -> None:
