@@ -43,7 +43,10 @@ def silent_mount(place: Path, *, alive: bool) -> Iterator[None]:
     """A mount as ours are, whose process answers nobody, or is dead."""
     device = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0"
-    subprocess.run(["mount", "-i", "-t", "fuse.kitfs", "-o", options, "ours", place], check=True, pass_fds=[device])
+    words = ["mount", "-i", "-t", "fuse.kitfs", "-o", options, "ours", place]
+    # By mount(2), as libfuse does it: with the newer calls util-linux 2.41 forgets what is behind the dot.
+    by_mount2 = {**os.environ, "LIBMOUNT_FORCE_MOUNT2": "always"}
+    subprocess.run(words, env=by_mount2, check=True, pass_fds=[device])
     try:
         if not alive:
             os.close(device)

@@ -179,7 +179,7 @@ def test_what_is_off_in_a_line_is_named_in_three_lines(
     system.fstab.write_text(line(reference, place, options))
     ran = system.run("mount", place)
     assert (ran.exit_code, said in ran.lines[0], len(ran.lines) <= 3) == (code, True, True), ran
-    assert (registry.requests(), system.daemons()) == ((), [])
+    assert (registry.requests(), system.ended()) == ((), True)
 
 
 def test_sloppy_passes_over_what_nobody_knows(system: Mount8, reference: str) -> None:
