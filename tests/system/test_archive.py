@@ -45,7 +45,7 @@ def test_it_names_nothing_of_the_machine_that_built_it(archive: Path) -> None:
         assert {(each.mtime, each.uid, each.gid, each.uname, each.gname) for each in members} == {(315619200, 0, 0, "", "")}
         assert {each.mode for each in members} == {0o644, 0o755}
         assert {each.name.partition("/")[0] for each in members} == {NAME}
-        assert f"{NAME}/lib/libfuse3.so.3" in {each.name for each in members}
+        assert any(each.name.startswith(f"{NAME}/lib/libfuse3.so.") for each in members)
         for each in members:
             if each.isfile():
                 data = tar.extractfile(each).read()

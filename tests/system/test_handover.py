@@ -32,7 +32,7 @@ kitfs="$python -P -m mkfs"  # no function: what runs one in the background has t
 serve="$kitfs mount $reference /dev/fd/3 --foreground"
 # one question, of whoever serves: a look at the mount table before it could be about another mount
 export MKFS_CACHE_DIR=/mnt/own/cache
-until_mounted() { until test "$(stat -f -c %T /mnt/place 2>&1)" = fuseblk; do kill -0 "$1"; done; }
+until_mounted() { until test "$(stat -f -c %t /mnt/place 2>&1)" = 65735546; do kill -0 "$1"; done; }
 """
 
 

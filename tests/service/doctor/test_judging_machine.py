@@ -87,7 +87,7 @@ ROWS: list[Row] = [
     (judge_libraries, Libraries("3.4.0", "3.14.0", ""), OK, "pyfuse3 3.4.0, libfuse 3.14.0", ""),
     (judge_libraries, Libraries("3.4.0", "", ""), OK, "libfuse of unknown version", ""),
     (judge_libraries, Libraries("", "", ""), FAIL, "not installed", "pip install pyfuse3"),
-    (judge_libraries, Libraries("3.4.0", "", "libfuse3.so.3: cannot open"), FAIL, "libfuse3.so.3", "apt install libfuse3-3"),
+    (judge_libraries, Libraries("3.4.0", "", "libfuse3.so.3: cannot open"), FAIL, "libfuse3.so.3", "apt install libfuse3-dev"),
     (judge_background, Background(True, 12, 9, privileged=True), OK, "max_background 512, congestion threshold 384", ""),
     (judge_background, Background(False, 12, 9, privileged=True), OK, "fusectl of its own", ""),
     (judge_background, Background(True, 1000, 1000, privileged=False), OK, "max_background 512, congestion threshold 384", ""),

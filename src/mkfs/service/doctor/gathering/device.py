@@ -22,7 +22,7 @@ _DEVICE: Final = "/dev/fuse"
 _CONNECTIONS: Final = "/sys/fs/fuse/connections"
 _PARAMETERS: Final = "/sys/module/fuse/parameters"
 _ALLOWED: Final = re.compile(r"^\s*user_allow_other\s*$", re.MULTILINE)  # libfuse util/fusermount.c: a word alone on its line
-_LIBFUSE: Final = "libfuse3.so.3"
+_LIBFUSE: Final = ("libfuse3.so.4", "libfuse3.so.3")  # since libfuse 3.17, as in Debian 13, and before
 _VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 
 
@@ -101,10 +101,12 @@ def _version(path: str) -> str:
 
 
 def _libfuse() -> str:
-    try:
-        library = ctypes.CDLL(_LIBFUSE)
-        library.fuse_pkgversion.restype = ctypes.c_char_p
-        said = library.fuse_pkgversion()
-    except (OSError, AttributeError):
-        return ""
-    return said.decode("ascii", "replace") if isinstance(said, bytes) else ""
+    for name in _LIBFUSE:
+        try:
+            library = ctypes.CDLL(name)
+            library.fuse_pkgversion.restype = ctypes.c_char_p
+            said = library.fuse_pkgversion()
+        except (OSError, AttributeError):
+            continue
+        return said.decode("ascii", "replace") if isinstance(said, bytes) else ""
+    return ""

@@ -109,7 +109,7 @@ def judge_libraries(facts: Libraries) -> Finding:
         remedy = "apt install libfuse3-dev pkg-config gcc && pip install pyfuse3"
         return fail(FuseUnavailable, "pyfuse3 is not installed", remedy)
     if facts.trouble:
-        return fail(FuseUnavailable, f"pyfuse3 {facts.pyfuse3} cannot be imported: {facts.trouble}", "apt install libfuse3-3")
+        return fail(FuseUnavailable, f"pyfuse3 {facts.pyfuse3} cannot be imported: {facts.trouble}", "apt install libfuse3-dev")
     return ok(f"pyfuse3 {facts.pyfuse3}, libfuse {facts.libfuse or 'of unknown version'}")
 
 
