@@ -175,6 +175,11 @@ def test_broken(name: str, data: bytes, what: str, step_bytes: int) -> None:
     assert caught.value.where.endswith(" of layer sha256:abc")
 
 
+def test_what_is_damaged_is_taken_for_nothing_else_when_it_comes_byte_by_byte() -> None:
+    with pytest.raises(BadArchive, match="gzip data is damaged: incorrect data check"):
+        inflated("gzip", gzip_of(b"x", crc=1), step_bytes=1)
+
+
 @pytest.mark.parametrize(("name", "data"), [("gzip", gzip_of(b"some text " * 9)), ("zstd", zstd.compress(b"some text " * 9))])
 def test_a_cut_anywhere_is_noticed(name: str, data: bytes) -> None:
     for length in range(1, len(data)):
@@ -224,8 +229,9 @@ def test_a_bomb_comes_in_bounded_pieces_and_ends_at_the_limit(name: str, make: C
 
 def test_what_has_just_the_size_of_the_limit_passes() -> None:
     assert inflated("gzip", gzip_of(TEXT), limit_bytes=len(TEXT)) == TEXT
-    with pytest.raises(BadArchive, match="decompresses to more than"):
+    with pytest.raises(BadArchive, match="decompresses to more than") as caught:
         inflated("gzip", gzip_of(TEXT), limit_bytes=len(TEXT) - 1)
+    assert caught.value.where == f"near byte {len(gzip_of(TEXT))} of layer sha256:abc"
 
 
 def test_a_million_members_are_no_bomb_for_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:

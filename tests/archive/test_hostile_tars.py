@@ -56,6 +56,10 @@ ACCEPTED: dict[str, tuple[bytes, tuple[Entry, ...]]] = {
         seal(header(b"n", prefix=b"p".ljust(131, b"\0") + b"00000000000\0" * 2)[:508] + b"tar\0") + END,
         (entry(b"p/n"),),
     ),
+    "star's header with a prefix that just fits, and no times": (
+        seal(header(b"n", prefix=b"p" * 131)[:508] + b"tar\0") + END,
+        (entry(b"p" * 131 + b"/n"),),
+    ),
     "directory of the archive itself": (header(b"./", flag=b"5") + END, (entry(b"./", kind=EntryKind.DIRECTORY),)),
     "names that lead out, told as they are": (
         header(b"/etc/passwd") + header(b"../x") + header(b"a/../b") + END,
@@ -115,10 +119,18 @@ ACCEPTED: dict[str, tuple[bytes, tuple[Entry, ...]]] = {
     ),
     "PAX name for one entry only": (pax({b"path": b"b"}) + member() + LAST, (entry(b"b", 3 * BLOCK), z(3 * BLOCK))),
     "empty PAX header": (extended(b"x", b"") + header() + END, (entry(content_offset=2 * BLOCK),)),
+    "extended header of just 1 MiB, before each of two entries": (
+        2 * (extended(b"x", record(b"comment", b"c" * (MIB - BLOCK - len(b"1048064 comment=\n")))) + member()) + END,
+        (entry(content_offset=MIB + BLOCK), entry(content_offset=2 * (MIB + BLOCK))),
+    ),
     "global PAX header with a comment": (pax({b"comment": b"c"}, b"g") + header() + END, (entry(content_offset=3 * BLOCK),)),
     "global PAX time holds until the next": (
         pax({b"mtime": b"5"}, b"g") + member(mtime=1) + pax({b"mtime": b"6"}) + member() + END,
         (entry(content_offset=3 * BLOCK, mtime_seconds=5), entry(content_offset=6 * BLOCK, mtime_seconds=6)),
+    ),
+    "global PAX time holds through a global comment": (
+        pax({b"mtime": b"5"}, b"g") + pax({b"comment": b"c"}, b"g") + member(mtime=1) + END,
+        (entry(content_offset=5 * BLOCK, mtime_seconds=5),),
     ),
     "global PAX header at the end": (member() + pax({b"comment": b"c"}, b"g") + END, (entry(),)),
     # framing
@@ -126,11 +138,14 @@ ACCEPTED: dict[str, tuple[bytes, tuple[Entry, ...]]] = {
     "only the end": (END, ()),
     "one block of zeros at the end": (member() + bytes(BLOCK), (entry(),)),
     "no end at all": (member(b"a", b"x"), (entry(size_bytes=1),)),
+    "no end at all behind content without padding": (member(b"a", b"x" * BLOCK), (entry(size_bytes=BLOCK),)),
     "padding of GNU tar behind the end": (member() + END + bytes(10_240), (entry(),)),
     "another archive behind the end": (member() + END + member(b"b") + END, (entry(),)),
     "rubbish behind the end": (member() + END + b"rubbish", (entry(),)),
     "size in base-256": (header(size=base256(1)) + pad(b"x") + LAST, (entry(size_bytes=1), z(2 * BLOCK))),
     "negative time in base-256": (header(mtime=base256(-7)) + END, (entry(mtime_seconds=-7),)),
+    "earliest time of 64 bits": (header(mtime=base256(-(1 << 63))) + END, (entry(mtime_seconds=-(1 << 63)),)),
+    "latest time of 64 bits": (header(mtime=base256((1 << 63) - 1)) + END, (entry(mtime_seconds=(1 << 63) - 1),)),
     "numbers padded with spaces": (header(size=b"         1 \0", mode=b"   644 \0") + pad(b"x") + END, (entry(size_bytes=1),)),
     "numbers left out": (header(mtime=bytes(12), mode=bytes(8)) + END, (entry(mode=0),)),
     "content looks like a header": (member(b"a", member(b"smuggled")) + LAST, (entry(size_bytes=BLOCK), z(2 * BLOCK))),
@@ -272,6 +287,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "size as Python writes octal": (header(size=b"0o10\0") + END, "size is not a number"),
     "base-256 of another dialect": (header(size=b"\x81" + bytes(11)) + END, "size is not a number"),
     "mode is no number": (header(mode=b"rw-r--r-") + END, "mode is not a number"),
+    "time is no number": (header(mtime=b"yesterday\0\0\0") + END, "modification time is not a number"),
+    "time a second before the earliest": (header(mtime=base256(-(1 << 63) - 1)) + END, "more than 64 bits"),
     "time of 88 bits": (header(mtime=base256(1 << 80)) + END, "more than 64 bits"),
 }
 

@@ -1,15 +1,18 @@
 """A layer stored chunk by chunk: right bytes, or an error that says what is missing; never a hole's zeros, never a wrong byte."""
 
+import errno
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from mkfs.cache.files import OpenFile
-from mkfs.cache.partial import Missing
+from mkfs.cache.ledger import Ledger
+from mkfs.cache.partial import Missing, PartialLayer, remove_partial
 from mkfs.cache.store import Cache
-from mkfs.errors import CacheUnusable, Mismatch
+from mkfs.errors import CacheUnusable, IntegrityError, Mismatch
 from mkfs.ranges import ByteRange
 from mkfs.units import KIB, MIB
 from tests.cache.material import MIXED, names, raw, samples
@@ -196,3 +199,82 @@ def test_a_closed_layer_says_so(cache: Cache) -> None:
 def test_an_empty_layer_has_nothing_to_put(cache: Cache) -> None:
     material = raw(0)
     assert cache.partial(material.index).read(ByteRange(0, 0)) == b""
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        (errno.ENOSPC, "no room in the cache: 0 B needed (No space left on device)"),
+        (errno.EIO, "the cache cannot be written: Input/output error"),
+    ],
+)
+def test_a_disk_that_does_not_let_a_layer_be_made_is_an_error_that_names_it(
+    cache: Cache, root: Path, monkeypatch: pytest.MonkeyPatch, code: int, what: str
+) -> None:
+    def fails(*_arguments: object, **_keywords: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mkfs.cache.partial.make_hole", fails)
+        with pytest.raises(CacheUnusable) as caught:
+            cache.partial(MIXED.index)
+    assert (caught.value.what, caught.value.where) == (what, f"layer {MIXED.index.layer} in {root}")
+    assert names(root / "staging") == []
+    assert cache.partial(MIXED.index).missing(ALL) == list(ALL)
+
+
+def test_who_never_gets_to_make_the_layer_says_so(cache: Cache, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+    monkeypatch.setattr(PartialLayer, "_make", lambda *arguments: tries.append(arguments))
+    with pytest.raises(CacheUnusable, match="somebody keeps removing what we make") as caught:
+        cache.partial(MIXED.index)
+    assert caught.value.where == f"layer {MIXED.index.layer} in {root}"
+    assert len(tries) == 5
+
+
+def test_what_somebody_put_in_the_place_of_a_damaged_one_meanwhile_stays(
+    cache: Cache, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(cache.partial(MIXED.index)).close()
+    real = Ledger.open
+
+    def replaced(*_arguments: object) -> Ledger:
+        monkeypatch.setattr(Ledger, "open", real)
+        shutil.copytree(place(root), root / "staging" / "theirs")
+        place(root).rename(root / "staging" / "x.gone")
+        (root / "staging" / "theirs").rename(place(root))
+        raise IntegrityError("ledger is damaged, or of another chunk index")
+
+    monkeypatch.setattr(Ledger, "open", replaced)
+    partial = cache.partial(MIXED.index)
+    assert partial.missing(ALL) == []
+    assert MIXED.is_right(MIXED.whole, partial.read(MIXED.whole))
+
+
+def test_who_removes_a_layer_leaves_what_somebody_put_in_its_place_meanwhile(
+    cache: Cache, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(cache.partial(MIXED.index)).close()
+
+    def replaced(_directory: OpenFile) -> bool:
+        shutil.copytree(place(root), root / "staging" / "theirs")
+        place(root).rename(root / "staging" / "x.gone")
+        (root / "staging" / "theirs").rename(place(root))
+        return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mkfs.cache.partial.grip", replaced)
+        remove_partial(cache._shared, MIXED.index)
+    assert cache.partial(MIXED.index).missing(ALL) == []
+
+
+@pytest.mark.parametrize("points_somewhere", [True, False])
+def test_a_link_in_its_place_is_removed_and_what_it_points_to_is_not(cache: Cache, root: Path, *, points_somewhere: bool) -> None:
+    fill(cache.partial(MIXED.index)).close()
+    elsewhere = place(root).rename(root.parent / "elsewhere")
+    if not points_somewhere:
+        elsewhere = elsewhere.rename(root.parent / "nowhere")
+    place(root).symlink_to(root.parent / "elsewhere")
+    assert cache.partial(MIXED.index).missing(ALL) == list(ALL)
+    assert names(place(root)) == names(elsewhere) == ["1", "2", "ledger", "rest"]
+    assert not place(root).is_symlink()

@@ -12,16 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mkfs.archive.entry import Entry, EntryKind
+from mkfs.cache.chunk_reads import ChunkReads
 from mkfs.cache.ledger import Ledger
-from mkfs.cache.partial import Missing
+from mkfs.cache.partial import Missing, PartialLayer
 from mkfs.cache.store import Cache
 from mkfs.cache.stored import Damaged
-from mkfs.errors import CacheUnusable
+from mkfs.errors import CacheUnusable, IntegrityError
 from mkfs.ranges import ByteRange
 from mkfs.units import MIB
 from tests.cache.conftest import Mount
 from tests.cache.disks import rot
-from tests.cache.material import MIXED, Material, drop_pages, names, raw, samples
+from tests.cache.material import MIXED, Material, archive, drop_pages, names, raw, samples
 from tests.cache.partials import ALL, SECOND, fill, forget, note, place
 
 
@@ -190,6 +191,84 @@ def test_without_room_a_chunk_stays_missing_and_the_others_can_be_read(mounted: 
     assert missing
     wanted = ByteRange(0, 2 * MIB)
     assert material.is_right(wanted, partial.read(wanted))
+
+
+def test_inodes_count_as_well(mounted: Mount) -> None:
+    cache = Cache.open(mounted("tmpfs", "size=64m,nr_inodes=24,mode=0700") / "cache", min_free_ratio=0)
+    many = archive(*[MIB] * 20)
+    with pytest.raises(CacheUnusable, match="23 inodes needed") as caught:
+        cache.partial(many.index)
+    assert caught.value.where.startswith(f"layer {many.index.layer} in ")
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EMFILE])
+def test_what_cannot_be_looked_at_just_now_is_not_removed(cache: Cache, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    fill(cache.partial(MIXED.index)).close()
+
+    def fails(*_arguments: object) -> Ledger:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "open", fails)
+        with pytest.raises(CacheUnusable, match=os.strerror(code)):
+            cache.partial(MIXED.index)
+    assert cache.partial(MIXED.index).missing(ALL) == []
+
+
+def test_a_ledger_that_cannot_be_read_notes_nothing_and_one_that_cannot_be_written_is_no_error(
+    cache: Cache, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(cache.partial(MIXED.index)).close()
+    partial = fill(cache.partial(MIXED.index), 2)
+
+    def fails(*_arguments: object, **_keywords: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "missing", fails)
+        patch.setattr(Ledger, "set", fails)
+        assert partial.missing(ALL) == [number for number in ALL if number != 2]
+        with pytest.raises(Missing):
+            partial.read(MIXED.whole)
+        partial.mark_missing(2)
+        assert partial.missing(ALL) == list(ALL)
+    assert partial.missing(ALL) == []
+    assert MIXED.is_right(MIXED.whole, partial.read(MIXED.whole))
+
+
+def test_no_chunk_is_written_to_a_file_that_somebody_keeps_hurting(
+    cache: Cache, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial = cache.partial(MIXED.index)
+
+    def hurt(*_arguments: object) -> None:
+        raise IntegrityError("file 1 has a wrong size")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChunkReads, "write", hurt)
+        with pytest.raises(CacheUnusable) as caught:
+            fill(partial, 2)
+    assert caught.value.what == "the cache cannot be written: file 1 has a wrong size"
+    assert caught.value.where == f"layer {MIXED.index.layer} in {root}"
+    assert not partial.has(2)
+
+
+def test_what_is_damaged_is_counted_and_reported_in_words(cache: Cache, root: Path) -> None:
+    fill(cache.partial(MIXED.index)).close()
+    cut(place(root) / "2")
+    reports: list[str] = []
+    healed = PartialLayer.find(cache._shared, MIXED.index, reports.append)
+    assert healed is not None
+    assert [file in report for file, report in zip(["2"], reports, strict=True)] == [True]
+    assert cache.statistics().damaged == 1
+    assert healed.missing(ALL) == [number for number in ALL if MIXED.grid.place(number)[0] == 2]
+    assert names(place(root)) == ["1", "2", "ledger", "rest"]
+    assert (place(root) / "2").stat().st_size == MIXED.grid.file_sizes[2]
+    healed.close()
+    foreign(place(root) / "ledger")
+    assert PartialLayer.find(cache._shared, MIXED.index, reports.append) is None
+    assert reports[1:] == ["ledger is damaged, or of another chunk index"]
+    assert cache.statistics().damaged == 2
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])

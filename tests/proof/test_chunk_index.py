@@ -35,10 +35,12 @@ def test_right_chunks_pass_and_each_wrong_one_is_named() -> None:
         data = bytearray(CONTENT[chunk.start : chunk.stop])
         index.check(number, data)
         data[-1] ^= 1
-        with pytest.raises(Mismatch, match=rf"\[{chunk.start}, {chunk.stop}\)"):
+        with pytest.raises(Mismatch, match=rf"\[{chunk.start}, {chunk.stop}\)") as caught:
             index.check(number, data)
-        with pytest.raises(Mismatch, match="length"):
+        assert caught.value.where == f"layer {index.layer}"
+        with pytest.raises(Mismatch, match="length") as caught:
             index.check(number, data[:-1])
+        assert caught.value.where == f"layer {index.layer}"
     with pytest.raises(Mismatch):
         index.check(1, bytes(CHUNK_BYTES))
 
@@ -62,7 +64,7 @@ def test_digests_can_be_taken_run_by_run() -> None:
     assert digests_of(grid, range(0), memoryview(b"")) == b""
 
 
-@pytest.mark.parametrize("table", [None, TABLE, ()])
+@pytest.mark.parametrize("table", [None, TABLE, (), (Entry(b"l", EntryKind.SYMLINK, 0o777, 0, 512, 3, b"target"),)])
 def test_an_index_reads_back_as_it_was_written(table: tuple[Entry, ...] | None) -> None:
     index = index_of(table=table)
     back = ChunkIndex.decode(index.encode())

@@ -114,6 +114,24 @@ def test_an_empty_layer_has_no_chunk() -> None:
         grid.chunk_range(0)
 
 
+def test_a_single_byte_wants_its_own_chunk_and_no_other() -> None:
+    grid = grid_of(None, 3 * CHUNK_BYTES)
+    border = 2 * CHUNK_BYTES
+    assert grid.chunks(ByteRange(border - 1, border)) == range(1, 2)
+    assert grid.chunks(ByteRange(border, border + 1)) == range(2, 3)
+    assert grid.chunks(ByteRange(border - 1, border + 1)) == range(1, 3)
+
+
+def test_no_chunk_lies_outside_the_layer() -> None:
+    grid = grid_of(None, 3 * CHUNK_BYTES)
+    for number in (-1, 3):
+        with pytest.raises(IndexError, match=str(number)):
+            grid.chunk_range(number)
+    for offset in (-1, 3 * CHUNK_BYTES):
+        with pytest.raises(IndexError, match=str(offset)):
+            grid.chunk_at(offset)
+
+
 def test_a_tar_that_is_cut_behind_its_last_content_has_no_padding_to_store() -> None:
     entry = Entry(b"weights", EntryKind.FILE, 0o644, MIB + 1, 512, 0, b"")
     size_bytes = 512 + MIB + 1
