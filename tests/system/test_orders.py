@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mkfs.errors import MountpointUnusable
 from mkfs.fuse.mountinfo import mount_at
 from mkfs.ranges import ByteRange
 from mkfs.testing.faults import Fault, Match, Withhold
@@ -97,6 +98,21 @@ def test_a_daemon_that_is_stuck_while_it_ends_unmounts_and_ends_all_the_same(ref
     assert ended(daemon, WAIT_SECONDS)
     assert mount_at(place) is None
     assert "has not ended in time" in (shell.home / "mnt.log").read_text()
+
+
+def test_a_mount_that_is_taken_away_before_it_is_readable_is_no_defect(reference: str, shell: Shell) -> None:
+    place, gate = shell.new_place(), shell.new_place("gate")
+    words = shell.words("mount", reference, place)
+    words[1:4] = ["-m", "tests.support.held", "mounted", gate]
+    environment = {**shell.variables(), "PYTHONPATH": f"{shell.variables()['PYTHONPATH']}:{ROOT}"}
+    with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        wait_for((gate / "held").exists)
+        assert shell.run("umount", "--lazy", place).exit_code == 0  # umount(8) would ask it first
+        (gate / "release").touch()
+        _, said = process.communicate(timeout=WAIT_SECONDS)
+    assert said == f"Error: {place} was unmounted before it was readable\n  mount it again\n"
+    assert process.returncode == MountpointUnusable.exit_code
+    assert shell.is_tidy()
 
 
 def test_a_dump_shows_threads_and_tasks_and_ends_nobody(reference: str, registry: MemoryRegistry, shell: Shell) -> None:

@@ -274,3 +274,19 @@ def test_a_user_who_is_not_root_clears_and_forces_their_own(reference: str, shel
     done = subprocess.run(command, env=shell.variables(), capture_output=True, text=True, timeout=WAIT_SECONDS * 2, check=False)
     assert done.stdout.splitlines() == ["busy: 22", "dead", "# umount", "ended", "unmounted", "unmounted"], done
     assert "(sleep)" in done.stderr
+
+
+def test_a_daemon_that_was_unmounted_leaves_alone_who_got_its_device_number(reference: str, kit: Kit, shell: Shell) -> None:
+    for attempt in range(9):  # another program's mount may get it before ours
+        with shell.mounted(reference) as mount, shell.mounted(reference, place=shell.new_place(f"spare{attempt}")):
+            device = mount.entry.device
+            with mount.stopped():
+                subprocess.run(["umount", "--lazy", mount.place], check=True)
+                follower = shell.mount(reference, place=shell.new_place(f"follower{attempt}"))
+                got_it = follower.entry.device == device
+            assert ended(mount.pid)
+            assert wrong_files(follower.place, kit) == []
+            follower.umount()
+        if got_it:
+            return
+    pytest.fail("no mount of ours got the number")

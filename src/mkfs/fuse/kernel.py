@@ -117,9 +117,12 @@ def ours_at(path: Path) -> Mount:
     return mount
 
 
-def unmount_connection(device: str) -> None:
+def unmount_connection(device: str, *, cut: bool) -> None:
     """Unmounts the file system `device` (`major:minor`) lazily wherever this process sees it: it may have been moved, or bound to
     further places. What others mounted over it stays, and it beneath that. Raises nothing; what fails is logged.
+
+    `cut`: its connection is gone. If that was because somebody unmounted it, the next mount of anybody got its number at once; so
+    only what is dead goes then.
     """
     for mount in mounts_of(device):
         place = Path(os.fsdecode(mount.place))
@@ -128,6 +131,8 @@ def unmount_connection(device: str) -> None:
             continue
         if top.device != device:
             log.warning("%s stays mounted beneath %s", mount.label, top.label)
+            continue
+        if cut and not _is_dead(mount):
             continue
         try:
             _unmount(place, lazy=True)

@@ -57,14 +57,14 @@ async def _resuming(loop: _Loop, descriptors: list[int], nursery: trio.Nursery, 
             await loop(nursery, min_tasks, max_tasks)
         except BlockingIOError:  # nothing to read after all
             continue
-        if _is_cut(descriptors):
+        if is_cut(descriptors):
             nursery.cancel_scope.cancel()
         return
 
 
-def _is_cut(descriptors: list[int]) -> bool:
-    """Whether the connection of one of them is gone: unmounted, or aborted (poll(2), fuse_dev_poll)."""
+def is_cut(descriptors: list[int]) -> bool:
+    """Whether the connection of one of them is gone: unmounted, aborted (poll(2), fuse_dev_poll), or closed by us."""
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
+    return any(event & (select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))

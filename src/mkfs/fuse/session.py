@@ -27,12 +27,12 @@ import trio
 from msgspec import Struct
 from pyfuse3 import InodeT
 
-from mkfs.errors import FuseUnavailable
+from mkfs.errors import FuseUnavailable, MountpointUnusable
 from mkfs.fuse.connection import Tuning, tune
 from mkfs.fuse.handover import check_descriptor, descriptor_of, device_of
 from mkfs.fuse.kernel import check_fuse, check_library, check_mountpoint, clear_dead_mount, resolve, unmount_connection
 from mkfs.fuse.mountinfo import SUBTYPE, mount_at, spelled
-from mkfs.fuse.nonblocking import never_block, prepare_loop
+from mkfs.fuse.nonblocking import is_cut, never_block, prepare_loop
 from mkfs.fuse.operations import Operations
 from mkfs.fuse.requests import FuseStatistics
 from mkfs.vfs.model_fs import ModelFS
@@ -70,24 +70,30 @@ class MountOptions(Struct, frozen=True):
 class Session:
     """The mount of this process. Made by `mount`, which see; `close` it on every way out."""
 
-    def __init__(self, operations: Operations, mountpoint: Path, device: str, *, handed: bool = False) -> None:
+    def __init__(
+        self, operations: Operations, mountpoint: Path, device: str, descriptors: list[int], *, handed: bool = False
+    ) -> None:
         self.mountpoint, self.device = mountpoint, device  # device: `major:minor` of the mount table, "" where that is unknown
         self.handed = handed  # whether another process mounted; it unmounts, too, and turns the kernel's knobs
         self.tuning: Tuning | None = None  # known once it serves
         self.clean = True  # whether it may be unmounted: nobody was served yet, or serving ended as it should
-        self._operations = operations
+        self._operations, self._descriptors = operations, descriptors  # of the kernel's device
         self._scope = trio.CancelScope()
         self._draining = False
 
     async def serve(self, *, task_status: trio.TaskStatus["Session"] = trio.TASK_STATUS_IGNORED) -> None:
         """Answers requests until `stop()` is called or somebody unmounts. Reports itself started when the directory is readable.
 
-        Cancelling it drops the requests under way: their callers wait until `close`, then get ENOTCONN or ECONNABORTED.
+        Raises `MountpointUnusable` where somebody unmounts before that, `FuseUnavailable` where it was handed to us and another
+        process served it. Cancelling it drops the requests under way: their callers wait until `close`, then get ENOTCONN or
+        ECONNABORTED.
         """
         with self._scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._report, task_status)
                 await pyfuse3.main(max_tasks=MAX_TASKS)  # the number of idle tasks kept, 1 to 10, made no difference
+                if self.clean:  # not reported yet
+                    raise MountpointUnusable(f"{self.mountpoint} was unmounted before it was readable", hint="mount it again")
                 nursery.cancel_scope.cancel()
         self.clean = True
 
@@ -144,10 +150,20 @@ class Session:
         Call it once, outside `serve`. What is unmounted is what the mount table says is ours, wherever it is by now: libfuse would
         unmount whatever has taken our place since somebody unmounted us lazily.
         """
-        known = bool(self.device) and not self.handed
-        if unmount and known:
-            unmount_connection(self.device)
-        pyfuse3.close(unmount=unmount and not known)
+        if unmount:
+            self.unmount()
+        pyfuse3.close(unmount=unmount and not self._known)
+
+    def unmount(self) -> None:
+        """Takes the mount away, lazily and wherever it is, where the mount table says which it is and nobody else unmounts it.
+        Blocks, for a moment. Raises nothing.
+        """
+        if self._known:
+            unmount_connection(self.device, cut=is_cut(self._descriptors))
+
+    @property
+    def _known(self) -> bool:
+        return bool(self.device) and not self.handed
 
 
 def mount(file_system: ModelFS, options: MountOptions) -> Session:
@@ -174,9 +190,9 @@ def mount(file_system: ModelFS, options: MountOptions) -> Session:
     never_block(descriptors)
     if handed is not None:
         fcntl.fcntl(handed, fcntl.F_SETFD, fcntl.FD_CLOEXEC)  # it was inherited, and goes to nobody else
-        return Session(operations, place, device_of(handed), handed=True)
+        return Session(operations, place, device_of(handed), descriptors, handed=True)
     mounted = mount_at(place)
-    return Session(operations, place, mounted.device if mounted else "")
+    return Session(operations, place, mounted.device if mounted else "", descriptors)
 
 
 def _kernel_options(options: MountOptions) -> set[str]:

@@ -7,7 +7,7 @@ waits for it, in a state that no signal ends (D), gets an error; then the mount 
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -28,13 +28,14 @@ def unmount_in_order(path: Path) -> str:
     Returns a notice for a person, mostly "". Raises as `kernel.unmount`, and `Busy` says who uses it.
     """
     mount = ours_at(path)
+    places = _places_of(mount)
     with _daemon(mount) as daemon:
         try:
             unmount(path)
         except Busy as error:
             if not clear_dead_mount(path):
                 raise _busy(mount) from error
-        return _after(mount, daemon)
+        return _after(places & _places_of(mount), daemon)
 
 
 def unmount_lazily(path: Path) -> str:
@@ -50,6 +51,7 @@ def unmount_by_force(path: Path) -> str:
     reached.
     """
     mount = ours_at(path)
+    places = _places_of(mount)
     with _daemon(mount) as daemon:
         aborted = abort(mount.device)
         if not aborted and daemon is None:
@@ -60,9 +62,9 @@ def unmount_by_force(path: Path) -> str:
             )
         # First its end, which closes the connection as well: it may unmount by itself, and would race with us.
         notice = "" if daemon is None else _made_to_end(daemon, patiently=aborted)
-        unmount_connection(mount.device)
-        if left := mounts_of(mount.device):
-            raise MkfsError(f"{os.fsdecode(left[0].place)} cannot be unmounted", mount.label)
+        unmount_connection(mount.device, cut=not notice)
+        if left := places & _places_of(mount):
+            raise MkfsError(f"{min(left)} cannot be unmounted", mount.label)
         return notice
 
 
@@ -81,13 +83,21 @@ def _daemon(mount: Mount) -> Iterator[Daemon | None]:
             daemon.close()
 
 
-def _after(mount: Mount, daemon: Daemon | None) -> str:
-    """Waits for the daemon of what was unmounted, where it has a reason to end. What there is to say if it goes on."""
+def _places_of(mount: Mount) -> set[str]:
+    """Where what has the number of `mount` can be seen. Of those where it could be seen before: after its end, the next mount of
+    anybody has the number.
+    """
+    return {os.fsdecode(each.place) for each in mounts_of(mount.device)}
+
+
+def _after(others: Collection[str], daemon: Daemon | None) -> str:
+    """Waits for the daemon of what was unmounted, where it has a reason to end: it does not while it is seen at `others`. What
+    there is to say if it goes on.
+    """
     if daemon is None:
         return ""
-    others = [os.fsdecode(each.place) for each in mounts_of(mount.device)]
     if others:
-        return f"its daemon, pid {daemon.pid}, goes on: the same file system is mounted at {', '.join(others)}"
+        return f"its daemon, pid {daemon.pid}, goes on: the same file system is mounted at {', '.join(sorted(others))}"
     if daemon.stopped:
         return f"its daemon, pid {daemon.pid}, is stopped, and ends when it is continued: kill -CONT {daemon.pid}"
     if not daemon.ended(_END_SECONDS):

@@ -23,7 +23,6 @@ from typing import Final, final
 
 import trio
 
-from mkfs.fuse.kernel import unmount_connection
 from mkfs.service.dumping import SIGNAL as SIGDUMP
 from mkfs.service.dumping import dump_tasks, stepping_back
 from mkfs.service.logs import open_log
@@ -45,7 +44,7 @@ class Orders:
         self.notifier = notifier
         self.number: signal.Signals | None = None  # the signal that told it to end
         self.mounting = trio.CancelScope()  # all that comes before the mount serves: an order to end cancels it
-        self.device = ""  # of the mount, once it is there: `major:minor` of the mount table
+        self.unmount: Callable[[], None] = lambda: None  # what takes the mount away, once there is one
         self._settings = settings
         self._end, self._at_once = trio.Event(), trio.Event()
         self._serving = False
@@ -102,8 +101,7 @@ class Orders:
         """Runs in a thread, which the end of the process ends first where all is well."""
         time.sleep(self._settings.stop_timeout_seconds + _LAST_SECONDS)
         log.error("the mount at %s has not ended in time: something of it is stuck; ending anyway", self._settings.mountpoint)
-        if self.device:
-            unmount_connection(self.device)
+        self.unmount()
         os._exit(1)
 
 

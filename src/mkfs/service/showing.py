@@ -76,7 +76,7 @@ async def show(shown: Shown, means: Means, settings: MountSettings, announce: Ca
         ),
     )
     mounted = Mounted(settings, means, shown.file_system, session, Weigher(means.engine), shown.artifacts, shown.tags)
-    orders.device = session.device
+    orders.unmount = session.unmount
     try:
         async with trio.open_nursery() as nursery:
 
