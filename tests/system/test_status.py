@@ -162,7 +162,7 @@ def test_what_was_guessed_in_vain_is_told_to_the_byte(registry: MemoryRegistry, 
             assert layer["fetched_bytes"] == registry.bytes_sent(digest) < WEIGHTS_BYTES
             assert layer["wanted_bytes"] == 6 * MIB
             assert layer["wasted_bytes"] == layer["fetched_bytes"] - 6 * MIB > 0
-            assert layer["guessed_bytes"] > layer["wasted_bytes"]
+            assert layer["guessed_bytes"] >= layer["wasted_bytes"]  # what was guessed in time, and wanted later, is both
             assert layer["cached_bytes"] == layer["fetched_bytes"]
             for number in range(6, WEIGHTS_BYTES // MIB):
                 os.pread(file.fileno(), MIB, number * MIB)
