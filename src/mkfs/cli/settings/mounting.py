@@ -89,7 +89,8 @@ MOUNT_ROWS: Final = (
         # Long enough for a layer of some hundred GB on a fast link; an O_DIRECT read that waits can't be interrupted, so it must
         # end by itself.
         default=300.0,
-        help="Seconds after which a waiting O_DIRECT read fails (buffered reads can be interrupted and wait).",
+        help="Seconds after which a waiting O_DIRECT read fails (buffered reads can be interrupted and wait), and in the mount "
+        "of a repository a look into an artifact that is being opened.",
     ),
     Setting(
         name="timeout",
