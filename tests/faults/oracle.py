@@ -9,7 +9,6 @@ was said, logged, used and left behind. What remains to be asserted is which err
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from tests.support.mounting import SOURCE, Ran, Shell, ended
 
 # Longer than any deadline of ours that a test does not wait out on purpose (25 s without a byte at a prompt).
 DEADLINE_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 0.02  # the shortest command takes some 0.1 s
 MEMORY_CAP_BYTES: Final = 400 * MIB  # resident, of the command and of the daemon, whatever it is told: 100 is usual
 ERROR_LINES: Final = 3
 
@@ -109,13 +109,11 @@ def run(
 ) -> Ran:
     """Runs `kitfs …`, judged: how long, how much memory, and what it said. An exit code other than 0 is no failure here."""
     said = [shell.home / "said.out", shell.home / "said.err"]
-    inherited_bytes = _forget_our_peak()
     with said[0].open("wb") as out, said[1].open("wb") as err:
         process = subprocess.Popen(
             shell.words(*arguments), env=shell.variables(), stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
         )
     usage = _wait(process, deadline_seconds, " ".join(map(str, arguments)))
-    usage = usage if usage > inherited_bytes else 0  # else it is ours
     stdout, stderr = (path.read_text("utf-8", "surrogateescape") for path in said)
     judge_words(stdout + stderr, f"what {arguments[0]} said")
     if usage > memory_cap_bytes:
@@ -170,32 +168,27 @@ def judge_memory(pid: int, cap_bytes: int) -> None:
             raise TooMuchMemory(f"the daemon used {used / MIB:.0f} MiB (at most {cap_bytes / MIB:.0f})")
 
 
-def _peak_bytes(pid: int | str) -> int:
+def _peak_bytes(pid: int) -> int:
     """0 of a process that is about to end."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
-def _forget_our_peak() -> int:
-    """A process begins with the peak of who started it, as getrusage(2) counts. What that will be, as little as it can be."""
-    Path("/proc/self/clear_refs").write_text("5")  # see proc_pid_clear_refs(5)
-    return _peak_bytes("self")
-
-
 def _wait(process: "subprocess.Popen[bytes]", deadline_seconds: float, what: str) -> int:
-    """The most memory it or a child had, in bytes, when it has ended; 0 where that can't be told: the kernel counts what this
-    process had when it started the other one, too (getrusage(2): "ru_maxrss" lives through execve), and a run of tests is large.
+    """The most memory it had resident, in bytes, when it has ended, but for its last `_LOOK_SECONDS`. Not as getrusage(2) counts:
+    "ru_maxrss" lives through execve, so that it would be that of the run of tests, which is large.
     """
-    started = time.monotonic()
-    if not ended(process.pid, deadline_seconds):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise Hang(f"{what}: longer than {time.monotonic() - started:.0f} s")
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return usage.ru_maxrss * 1024 if usage.ru_maxrss > inherited else 0
+    started, most = time.monotonic(), 0
+    while not ended(process.pid, _LOOK_SECONDS):
+        if time.monotonic() - started > deadline_seconds:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise Hang(f"{what}: longer than {time.monotonic() - started:.0f} s")
+        with suppress(FileNotFoundError, ProcessLookupError):
+            most = max(most, _peak_bytes(process.pid))
+    process.wait()
+    return most
 
 
 __all__ = ["Outcome", "attempt", "judge_memory", "judge_words", "read", "run"]
