@@ -11,9 +11,8 @@ from typing import Final, final
 from msgspec import Struct
 
 from mkfs.errors import BadDocument
-from mkfs.formats.wording import shown
 from mkfs.oci.descriptor import Descriptor
-from mkfs.oci.json import decode_json
+from mkfs.oci.json import decode_json, shown
 from mkfs.units import KIB
 
 FILE_PATHS: Final = ("org.cncf.model.filepath", "org.cnai.model.filepath")

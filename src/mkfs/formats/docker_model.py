@@ -17,9 +17,9 @@ from mkfs.formats.annotations import FILE_PATHS, first
 from mkfs.formats.go_json import go_json
 from mkfs.formats.plan import Documents, InlineFile, Need, Plan, PlannedLayer, RawLayer, TarLayer
 from mkfs.formats.properties import of_model_config
-from mkfs.formats.wording import layer_label, printable, shown
+from mkfs.formats.wording import layer_label, printable
 from mkfs.oci.descriptor import Descriptor
-from mkfs.oci.json import decode_json
+from mkfs.oci.json import decode_json, shown
 from mkfs.oci.manifest import Manifest
 from mkfs.oci.media_types import DOCKER_MODEL_CONFIG_PREFIX
 from mkfs.units import MIB

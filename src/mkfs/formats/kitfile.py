@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from mkfs.errors import BadDigest, BadDocument
 from mkfs.oci.digest import Digest
-from mkfs.oci.json import decode_json
+from mkfs.oci.json import decode_json, shown
 from mkfs.units import MIB
 
 KITFILE_LIMIT_BYTES: Final = MIB  # some 4,600 entries with their digests; its text takes 0.3 s then, 3 s at worst (measured)
@@ -243,5 +243,4 @@ def _flat(item: Json, prefix: str) -> list[tuple[str, str]]:
 
 
 def _wrong(at: str, value: object, expected: str) -> BadDocument:
-    got = ascii(value)[:80] if value is None or isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
-    return BadDocument(f"Kitfile: {at or 'the document'} is {got} (expected {expected})")
+    return BadDocument(f"Kitfile: {at or 'the document'} is {shown(value)} (expected {expected})")

@@ -14,7 +14,8 @@ from mkfs.formats import modelpack
 from mkfs.formats.layer_types import layer_type
 from mkfs.formats.model_config import find_config
 from mkfs.formats.plan import Documents, Need
-from mkfs.formats.wording import layer_label, printable, shown
+from mkfs.formats.wording import layer_label, printable
+from mkfs.oci.json import shown
 from mkfs.oci.manifest import Manifest
 
 ANNOTATIONS_LIMIT: Final = 2  # of a layer: the RFC's recommendation

@@ -15,11 +15,10 @@ from mkfs.archive.entry import EntryKind
 from mkfs.archive.tar import TarScanner
 from mkfs.errors import BadArchive, BadDocument
 from mkfs.formats.plan import Documents, Need
-from mkfs.formats.wording import shown
 from mkfs.oci import media_types
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
-from mkfs.oci.json import decode_json
+from mkfs.oci.json import decode_json, shown
 from mkfs.units import MIB
 
 CONFIG_LIMIT_BYTES: Final = MIB  # 70 bytes of diff_id for each layer, and some fields

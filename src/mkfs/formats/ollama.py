@@ -11,9 +11,9 @@ from typing import Final
 from mkfs.errors import BadDocument
 from mkfs.formats.plan import Documents, Need, Plan, PlannedLayer, RawLayer
 from mkfs.formats.properties import of_ollama_config
-from mkfs.formats.wording import layer_label, shown
+from mkfs.formats.wording import layer_label
 from mkfs.oci.descriptor import Descriptor
-from mkfs.oci.json import decode_json
+from mkfs.oci.json import decode_json, shown
 from mkfs.oci.manifest import Manifest
 from mkfs.oci.media_types import OLLAMA_LAYER_PREFIX
 from mkfs.units import MIB

@@ -12,7 +12,7 @@ from typing import Final, final
 from msgspec import Struct
 
 from mkfs.errors import BadDocument
-from mkfs.formats.wording import shown
+from mkfs.oci.json import shown
 
 # The table, in its order. The last five are of layers, `ref.name` is of an entry in a layout's index.
 PROPERTIES: Final = (

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 from mkfs.errors import BadDocument, Unsupported, UsageError
-from mkfs.formats.wording import printable, shown
+from mkfs.formats.wording import printable
 from mkfs.oci.descriptor import Descriptor
+from mkfs.oci.json import shown
 from mkfs.oci.manifest import Index
 
 Labels: TypeAlias = tuple[tuple[str, str], ...]

@@ -12,11 +12,6 @@ def printable(text: str) -> str:
     return (text if text.isprintable() and text and not text.isspace() else repr(text))[:_SHOWN]
 
 
-def shown(value: object) -> str:
-    """A stranger's JSON value: short and printable; only the kind of what may be large."""
-    return ascii(value)[:80] if value is None or isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
-
-
 def layer_label(number: int, count: int, layer: Descriptor, what: str = "") -> str:
     """`layer 3 of 7 (docs README.md, application/…)`; `number` counts from 0, `what` says what it is for."""
     return f"layer {number + 1} of {count} ({what + ', ' if what else ''}{layer.media_type})"

@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 from mkfs.errors import BadDocument
 
 _DIGITS_LIMIT: Final = 40  # of a whole number; 64 bits need 19, and int() takes quadratic time
+_SHOWN: Final = 80  # characters of a value: with the rest of the message it still is a line
 DEPTH_LIMIT: Final = 64  # objects and arrays inside each other; manifests and Kitfiles need about 6
 
 # A string, or one bracket. Possessive: an unclosed string is taken to the end at once, never tried again from its middle.
@@ -50,6 +51,11 @@ def decode_json(data: bytes, limit_bytes: int, what: str) -> dict[str, object]:
     if not isinstance(document, dict):
         raise BadDocument(f"{what}: not a JSON object (got {type(document).__name__})")
     return document
+
+
+def shown(value: object) -> str:
+    """A stranger's JSON value for a message: short and printable; only the kind of what may be large."""
+    return ascii(value)[:_SHOWN] if value is None or isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
 
 
 def _check_depth(text: str) -> None:

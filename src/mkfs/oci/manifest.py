@@ -14,7 +14,7 @@ from typing import Final, final
 from mkfs.errors import BadDigest, BadDocument, Mismatch
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest, Verifier
-from mkfs.oci.json import decode_json
+from mkfs.oci.json import decode_json, shown
 from mkfs.oci.media_types import INDEX_TYPES, MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST
 from mkfs.units import MIB
 
@@ -61,7 +61,7 @@ def decode_manifest(data: bytes, content_type: str = "") -> Manifest | Index:
     fields = _Fields(document, "")
     version = document.get("schemaVersion")
     if type(version) is not int or version != _SCHEMA_VERSION:
-        raise BadDocument(f"manifest: schemaVersion is {_show(version)} (expected {_SCHEMA_VERSION})")
+        raise BadDocument(f"manifest: schemaVersion is {shown(version)} (expected {_SCHEMA_VERSION})")
     if "manifests" in document:
         if "layers" in document or "config" in document:
             raise BadDocument("manifest: is a manifest and an index at once (has manifests, and layers or config)")
@@ -123,14 +123,14 @@ class _Fields:
         if value is None:
             return ""
         if not isinstance(value, str):
-            raise BadDocument(f"manifest: {self._at}{key} is {_show(value)} (expected a string)")
+            raise BadDocument(f"manifest: {self._at}{key} is {shown(value)} (expected a string)")
         return value
 
     def media_type(self, key: str) -> str:
         """A string as `text`, and fit to be printed: media types are ASCII and short (RFC 6838)."""
         value = self.text(key)
         if len(value) > _MEDIA_TYPE_LIMIT or not (value.isascii() and value.isprintable()):
-            raise BadDocument(f"manifest: {self._at}{key} is no media type (got {_show(value)})")
+            raise BadDocument(f"manifest: {self._at}{key} is no media type (got {shown(value)})")
         return value
 
     def annotations(self) -> Mapping[str, str]:
@@ -148,7 +148,7 @@ class _Fields:
         if value is None:
             return ()
         if not isinstance(value, list):
-            raise BadDocument(f"manifest: {self._at}{key} is {_show(value)} (expected a list)")
+            raise BadDocument(f"manifest: {self._at}{key} is {shown(value)} (expected a list)")
         return tuple(_descriptor(item, f"{self._at}{key}[{number}]") for number, item in enumerate(value))
 
     def descriptor(self, key: str) -> Descriptor | None:
@@ -160,7 +160,7 @@ class _Fields:
         """The required size: a JSON integer, nothing that merely equals one."""
         value = self._fields.get("size")
         if type(value) is not int or not 0 <= value < SIZE_LIMIT_BYTES:
-            raise BadDocument(f"manifest: {self._at}size is {_show(value)} (expected a whole number of bytes below 2**63)")
+            raise BadDocument(f"manifest: {self._at}size is {shown(value)} (expected a whole number of bytes below 2**63)")
         return value
 
     def digest(self) -> Digest:
@@ -173,7 +173,7 @@ class _Fields:
 
 def _descriptor(value: object, at: str) -> Descriptor:
     if not isinstance(value, dict):
-        raise BadDocument(f"manifest: {at} is {_show(value)} (expected a descriptor)")
+        raise BadDocument(f"manifest: {at} is {shown(value)} (expected a descriptor)")
     fields = _Fields(value, f"{at}.")
     media_type, digest, size_bytes = fields.media_type("mediaType"), fields.digest(), fields.size()
     if not media_type:
@@ -195,8 +195,3 @@ def _embedded(text: str, digest: Digest, size_bytes: int, at: str) -> bytes:
     except Mismatch as error:
         raise BadDocument(f"manifest: {at}.data: {error.what}") from error
     return data
-
-
-def _show(value: object) -> str:
-    """A stranger's value for an error: short, printable, and the kind only where it may be large."""
-    return ascii(value)[:80] if value is None or isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
