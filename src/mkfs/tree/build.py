@@ -15,7 +15,7 @@ from typing import Final, final
 
 from mkfs.archive.entry import Entry, EntryKind, Table
 from mkfs.archive.names import show_name
-from mkfs.errors import BadArchive, Unsupported
+from mkfs.errors import BadArchive, BadDocument, Unsupported
 from mkfs.formats.plan import Plan, RawLayer, TarLayer
 from mkfs.tree.growing import (
     CONFIG,
@@ -72,6 +72,18 @@ def build(plan: Plan, tables: Sequence[Table | None], raw_sizes: Mapping[int, in
 class _Union(Growing):
     """Layers beside one another."""
 
+    def raw_size(self, index: int, reading: RawLayer, raw_sizes: Mapping[int, int]) -> int:
+        """The size of the file that a raw layer is. Raises `BadDocument` where the artifact says another."""
+        if not reading.compression:
+            return self.plan.layers[index].descriptor.size_bytes
+        size_bytes = raw_sizes.get(index)
+        if size_bytes is None:
+            raise ValueError(f"layer {index} is a compressed file, and has no size")
+        if reading.size_bytes not in (None, size_bytes):
+            what = f"the file {show_name(reading.path)} has another size than its annotation says"
+            raise BadDocument(f"{what} (got {size_bytes} bytes, expected {reading.size_bytes})", self.label(index))
+        return size_bytes
+
     def add_table(self, index: int, reading: TarLayer, table: Table) -> None:
         """The entries of a tar layer, below its prefix."""
         prefix = self.given_path(reading.prefix, index) if reading.prefix else ()
@@ -82,7 +94,7 @@ class _Union(Growing):
         for entry in table:
             if entry.kind in reading.skipped:
                 continue
-            names = prefix + self.entry_path(entry, index)
+            names = prefix + self.entry_path(entry.path, index)
             if names[: len(within)] != within:
                 raise BadArchive(f"{show_name(entry.path)} is not within {show_name(reading.within)}", self.label(index))
             if entry.kind not in reading.kinds:
@@ -113,15 +125,11 @@ class _Union(Growing):
 
     def _linked(self, entry: Entry, index: int) -> Leaf:
         """The file that a hard link names: one that came before, in an archive by its path from the archive's top."""
-        target = Entry(entry.link, EntryKind.FILE, 0, 0, 0)
         reading = self.plan.layers[index].reading
         prefix = self.given_path(reading.prefix, index) if isinstance(reading, TarLayer) and reading.prefix else ()
-        item: Item | None = self.root
-        for name in prefix + self.entry_path(target, index):
-            item = item.children.get(name) if isinstance(item, Branch) else None
+        item = self.item_at(prefix + self.entry_path(entry.link, index))
         if not isinstance(item, Leaf):
-            what = f"{show_name(entry.path)} is a hard link to {show_name(entry.link)}, which is no file before it"
-            raise BadArchive(what, self.label(index))
+            raise self.no_target(entry, index)
         return item
 
     def _branch(self, names: Names, claim: int) -> Branch:

@@ -3,7 +3,7 @@
 Work is linear in the components of all paths. No step recurses: a path may be 2,048 directories deep.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from mkfs.archive.entry import Entry
 from mkfs.archive.names import show_name
 from mkfs.errors import BadArchive, BadDocument, Unsupported
-from mkfs.formats.plan import Plan, RawLayer, TarLayer
+from mkfs.formats.plan import Plan, TarLayer
 from mkfs.tree.nodes import Directory, Extent, File, Node, Symlink
 from mkfs.tree.paths import components
 from mkfs.tree.tree import ROOT, Tree
@@ -95,24 +95,12 @@ class Growing:
         except BadArchive as error:
             raise BadDocument(error.what, self.label(claim)) from None
 
-    def entry_path(self, entry: Entry, index: int) -> Names:
-        """The path of an archive's entry, as components. Raises `BadArchive`."""
+    def entry_path(self, path: bytes, index: int) -> Names:
+        """A path that an archive's entry gives, its own or the one it links to, as components. Raises `BadArchive`."""
         try:
-            return components(entry.path)
+            return components(path)
         except BadArchive as error:
             raise BadArchive(error.what, self.label(index)) from None
-
-    def raw_size(self, index: int, reading: RawLayer, raw_sizes: Mapping[int, int]) -> int:
-        """The size of the file that a raw layer is. Raises `BadDocument` where the artifact says another."""
-        if not reading.compression:
-            return self.plan.layers[index].descriptor.size_bytes
-        size_bytes = raw_sizes.get(index)
-        if size_bytes is None:
-            raise ValueError(f"layer {index} is a compressed file, and has no size")
-        if reading.size_bytes not in (None, size_bytes):
-            what = f"the file {show_name(reading.path)} has another size than its annotation says"
-            raise BadDocument(f"{what} (got {size_bytes} bytes, expected {reading.size_bytes})", self.label(index))
-        return size_bytes
 
     def put(self, branch: Branch, names: Names, child: Item) -> None:
         """Adds `child` to `branch`, where its name is free. Raises `Unsupported` where the tree is full."""
@@ -121,6 +109,13 @@ class Growing:
         branch.children[names[-1]] = child
         self.has_links = self.has_links or isinstance(child, Link)
         self._count += 1
+
+    def item_at(self, names: Sequence[bytes]) -> Item | None:
+        """What lies at `names`; None where there is nothing, or something else than a directory on the way."""
+        item: Item | None = self.root
+        for name in names:
+            item = item.children.get(name) if isinstance(item, Branch) else None
+        return item
 
     def label(self, claim: int) -> str:
         """Who claims, for a message."""
@@ -132,6 +127,11 @@ class Growing:
     def no_place(self, entry: Entry, index: int) -> BadArchive:
         """The error for an entry of a kind that has no place in its layer."""
         return BadArchive(f"{show_name(entry.path)} is a {entry.kind.value}, which has no place here", self.label(index))
+
+    def no_target(self, entry: Entry, index: int) -> BadArchive:
+        """The error for a hard link to what is no file yet."""
+        what = f"{show_name(entry.path)} is a hard link to {show_name(entry.link)}, which is no file before it"
+        return BadArchive(what, self.label(index))
 
 
 def finished(root: Branch) -> Tree:

@@ -26,7 +26,7 @@ def follow(root: Branch, at: Names, target: bytes, *, absolute: bool) -> Names |
     `absolute`: as in a root of one's own, `/` means `root` and nothing is above it. Else raises `LeadsOut` for either.
     """
     names = list(at)
-    waiting = _steps(target)
+    waiting = steps(target)
     hops = 0
     if target.startswith(b"/"):
         if not absolute:
@@ -52,7 +52,7 @@ def follow(root: Branch, at: Names, target: bytes, *, absolute: bool) -> Names |
                 if not absolute:
                     raise LeadsOut
                 names.clear()
-            waiting += _steps(child.target)
+            waiting += steps(child.target)
             continue
         names.append(step)
     return tuple(names)
@@ -90,7 +90,7 @@ def relative(at: Names, to: Names) -> bytes:
     return b"/".join((*([b".."] * (len(at) - shared)), *to[shared:])) or b"."
 
 
-def _steps(target: bytes) -> list[bytes]:
+def steps(target: bytes) -> list[bytes]:
     """The components of a target, the last one first."""
     return [name for name in reversed(target.split(b"/")) if name not in (b"", b".")]
 

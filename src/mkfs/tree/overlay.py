@@ -17,7 +17,7 @@ from mkfs.archive.names import show_name
 from mkfs.errors import BadArchive, Unsupported
 from mkfs.formats.plan import Plan, TarLayer
 from mkfs.tree.growing import Branch, Growing, Item, Leaf, Link, Names, Oddity, entry_time, finished, leaf
-from mkfs.tree.links import HOPS_LIMIT, check_links, everything_below, follow, relative
+from mkfs.tree.links import HOPS_LIMIT, check_links, everything_below, follow, relative, steps
 from mkfs.tree.tree import Tree
 
 _WHITEOUT: Final = b".wh."
@@ -44,7 +44,7 @@ class _Image(Growing):
         for entry in table:
             if entry.kind in reading.skipped:
                 continue
-            names = self.entry_path(entry, index)
+            names = self.entry_path(entry.path, index)
             if names and names[-1].startswith(_WHITEOUT):
                 self._white_out(names)
             else:
@@ -56,7 +56,7 @@ class _Image(Growing):
         """The directory that is shown, its links made fit for it."""
         names = self.given_path(self.plan.top, 0) if self.plan.top else ()
         place = follow(self.root, (), self.plan.top, absolute=True)
-        item = None if place is None else self._item(place)
+        item = None if place is None else self.item_at(place)
         if place is None or not isinstance(item, Branch) or not (item.children or not names):
             has = ", ".join(show_name(name) for name in sorted(self.root.children)[:8]) or "nothing"
             raise Unsupported(f"the image has no /{b'/'.join(names).decode('utf-8', 'replace')} with files in it (it has {has})")
@@ -84,7 +84,7 @@ class _Image(Growing):
     def _white_out(self, names: Names) -> None:
         """What a whiteout takes away from the layers below. One that finds nothing does nothing."""
         place = self._real(names[:-1])
-        branch = None if place is None else self._item(place)
+        branch = None if place is None else self.item_at(place)
         if not isinstance(branch, Branch):
             return
         if names[-1] == _OPAQUE:
@@ -123,38 +123,31 @@ class _Image(Growing):
             if name == b"..":
                 del at[-1:]
                 continue
-            branch = cast(Branch, self._item(at))
+            branch = cast(Branch, self.item_at(at))
             child = branch.children.get(name)
             if isinstance(child, Link) and hops < HOPS_LIMIT:
                 hops += 1
                 if child.target.startswith(b"/"):
                     at.clear()
-                waiting += [step for step in reversed(child.target.split(b"/")) if step not in (b"", b".")]
+                waiting += steps(child.target)
                 continue
             if not isinstance(child, Branch):
                 branch.children.pop(name, None)
                 self.put(branch, (*at, name), Branch(index))
             at.append(name)
-        return cast(Branch, self._item(at))
+        return cast(Branch, self.item_at(at))
 
     def _real(self, names: Names) -> Names | None:
         """Where a path leads, through the links on the way; None where it leads nowhere."""
         return follow(self.root, (), b"/".join(names), absolute=True)
 
-    def _item(self, names: Sequence[bytes]) -> Item | None:
-        item: Item | None = self.root
-        for name in names:
-            item = item.children.get(name) if isinstance(item, Branch) else None
-        return item
-
     def _linked(self, entry: Entry, index: int) -> Leaf:
         """The file that a hard link names, by its path from the image's root: of this layer or of one below."""
-        names = self.entry_path(Entry(entry.link, EntryKind.FILE, 0, 0, 0), index)
+        names = self.entry_path(entry.link, index)
         place = self._real(names[:-1])
-        item = None if place is None else self._item((*place, *names[-1:]))
+        item = None if place is None else self.item_at((*place, *names[-1:]))
         if not isinstance(item, Leaf):
-            what = f"{show_name(entry.path)} is a hard link to {show_name(entry.link)}, which is no file before it"
-            raise BadArchive(what, self.label(index))
+            raise self.no_target(entry, index)
         return item
 
 
