@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from mkfs.formats.plan import Plan, PlannedLayer, TarLayer
 from mkfs.oci.digest import Digest
-from mkfs.tree.build import Tree, build
+from mkfs.tree.build import build
 from mkfs.tree.nodes import File
+from mkfs.tree.tree import Tree
 from tests.archive.tarballs import scan
 from tests.support.unpacking import zstandard
 

@@ -9,7 +9,8 @@ from mkfs.content.reads import LayerReads
 from mkfs.formats.plan import InlineFile, Plan, PlannedLayer, TarLayer
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
-from mkfs.tree.build import Tree, build
+from mkfs.tree.build import build
+from mkfs.tree.tree import Tree
 
 MANIFEST = Digest.of(b"manifest")
 

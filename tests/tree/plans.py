@@ -4,8 +4,9 @@ from mkfs.archive.entry import Table
 from mkfs.formats.plan import InlineFile, Plan, PlannedLayer, RawLayer, TarLayer
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
-from mkfs.tree.build import Tree, build
+from mkfs.tree.build import build
 from mkfs.tree.nodes import Directory
+from mkfs.tree.tree import Tree
 from tests.archive.tarballs import scan
 
 Layer = tuple[TarLayer | RawLayer, bytes]

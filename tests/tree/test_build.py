@@ -7,8 +7,9 @@ from mkfs.errors import BadArchive, BadDocument
 from mkfs.formats.plan import InlineFile, Plan, PlannedLayer, RawLayer, TarLayer
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
-from mkfs.tree.build import ROOT, Tree, build
+from mkfs.tree.build import build
 from mkfs.tree.nodes import Directory, Extent, File
+from mkfs.tree.tree import ROOT, Tree
 from tests.archive.tarballs import BLOCK, END, base256, header, member
 from tests.tree.plans import listing, planned, raw, tar, tree_of
 

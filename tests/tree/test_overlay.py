@@ -15,8 +15,9 @@ from mkfs.formats.plan import Plan, PlannedLayer, TarLayer
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from mkfs.testing.producers.images import MTIME, Changes, changeset
-from mkfs.tree.build import Tree, build
+from mkfs.tree.build import build
 from mkfs.tree.nodes import Directory, File, Symlink
+from mkfs.tree.tree import Tree
 from tests.archive.tarballs import END, header, member, scan
 
 ALL = TarLayer(kinds=frozenset(EntryKind), keeps_times=True)

@@ -25,7 +25,8 @@ from mkfs.oci.digest import Digest
 from mkfs.oci.reference import Reference
 from mkfs.proof.policy import Trust
 from mkfs.registry.layout import AnyRepository
-from mkfs.tree.build import Tree, build
+from mkfs.tree.build import build
+from mkfs.tree.tree import Tree
 from mkfs.units import GIB, MIB, format_duration, format_size
 
 log = logging.getLogger(__name__)

@@ -33,9 +33,7 @@ from mkfs.tree.growing import (
 )
 from mkfs.tree.links import check_links
 from mkfs.tree.overlay import overlaid
-from mkfs.tree.tree import ROOT, Tree
-
-__all__ = ["ROOT", "Tree", "build"]
+from mkfs.tree.tree import Tree
 
 _NO_SIZES: Final[Mapping[int, int]] = MappingProxyType({})
 

@@ -15,10 +15,10 @@ from typing import Final, final
 from mkfs.content.reads import LayerReads
 from mkfs.errors import FileSystemError
 from mkfs.oci.digest import Digest
-from mkfs.tree.build import ROOT, Tree
 from mkfs.tree.nodes import File, Node
+from mkfs.tree.tree import ROOT, Tree
 
-# A tree has two million nodes at most (`tree.build`), an inode 63 bits for all readers: 2**23 trees.
+# A tree has two million nodes at most (`tree.growing`), an inode 63 bits for all readers: 2**23 trees.
 TREE_STRIDE: Final = 2**40
 TREES_LIMIT: Final = 2**23
 
