@@ -13,11 +13,10 @@ from mkfs.formats.plan import Documents, Need, Plan, PlannedLayer, TarLayer
 from mkfs.formats.properties import of_image_config
 from mkfs.formats.wording import layer_label
 from mkfs.oci.manifest import Manifest
-from mkfs.oci.media_types import DOCKER_IMAGE_CONFIG, OCI_IMAGE_CONFIG
+from mkfs.oci.media_types import IMAGE_CONFIGS
 
 TOP: Final = b"models"
 _EMPTY_BYTES: Final = 2  # of `{}`
-IMAGE_CONFIGS: Final = frozenset({OCI_IMAGE_CONFIG, DOCKER_IMAGE_CONFIG})
 
 
 def recognises(manifest: Manifest) -> bool:

@@ -22,7 +22,6 @@ from mkfs.formats.image_layers import image_compression
 from mkfs.formats.kitfile import read_kitfile
 from mkfs.formats.layer_types import LayerType, layer_type
 from mkfs.formats.model_config import ModelConfig, find_config, unusable_diff_ids
-from mkfs.formats.modelcar import IMAGE_CONFIGS
 from mkfs.formats.plan import Documents, Need, Plan, PlannedLayer, RawLayer, TarLayer
 from mkfs.formats.properties import of_model_config
 from mkfs.formats.wording import layer_label
@@ -85,7 +84,7 @@ def _by_layers(documents: Documents, config: ModelConfig) -> Plan:
 
 def _is_snapshot(manifest: Manifest, layers: Sequence[PlannedLayer]) -> bool:
     """Whether a runtime would make one file system of it: with an image's config the order of the layers means something."""
-    return manifest.config.media_type in IMAGE_CONFIGS and all(isinstance(layer.reading, TarLayer) for layer in layers)
+    return manifest.config.media_type in media_types.IMAGE_CONFIGS and all(isinstance(layer.reading, TarLayer) for layer in layers)
 
 
 def _name(manifest: Manifest) -> str:

@@ -7,7 +7,6 @@ from mkfs.oci import media_types
 from mkfs.oci.manifest import Manifest
 
 _HINT: Final = "mkfs shows ModelKits, ModelPacks, models of Docker and Ollama, files pushed by ORAS, and images with /models"
-_IMAGE_CONFIGS: Final = frozenset({media_types.OCI_IMAGE_CONFIG, media_types.DOCKER_IMAGE_CONFIG})
 
 
 def refusal(manifest: Manifest) -> Unsupported:
@@ -19,6 +18,6 @@ def _kind(manifest: Manifest) -> str:
     config = manifest.config.media_type
     if config == media_types.HELM_CONFIG:
         return "a Helm chart: it holds no model"
-    if config in _IMAGE_CONFIGS:
+    if config in media_types.IMAGE_CONFIGS:
         return "a container image: it is no model artifact"
     return f"an artifact of unknown type ({ascii(manifest.artifact_type)[1:-1] or config})"

@@ -25,6 +25,7 @@ DOCKER_IMAGE_LAYERS: Final = ("application/vnd.docker.image.rootfs.diff.tar", "a
 OCI_EMPTY: Final = "application/vnd.oci.empty.v1+json"
 OCI_IMAGE_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 DOCKER_IMAGE_CONFIG: Final = "application/vnd.docker.container.image.v1+json"  # Ollama uses it too: look at the layers
+IMAGE_CONFIGS: Final = frozenset({OCI_IMAGE_CONFIG, DOCKER_IMAGE_CONFIG})
 HELM_CONFIG: Final = "application/vnd.cncf.helm.config.v1+json"
 
 KITOPS_MANIFEST: Final = "application/vnd.kitops.modelkit.manifest.v1+json"  # an artifactType, kit >= 1.10

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final, final
 
 from mkfs.oci.digest import Digest
+from mkfs.oci.media_types import OCI_MANIFEST
 from mkfs.testing.bodies import BlobBody, FileBody
 
-_OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 _REFERENCE_NAME: Final = "org.opencontainers.image.ref.name"
 
 
@@ -70,6 +70,6 @@ def _media_type(data: bytes) -> str:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
-        return _OCI_MANIFEST
+        return OCI_MANIFEST
     said = document.get("mediaType") if isinstance(document, dict) else None
-    return said if isinstance(said, str) else _OCI_MANIFEST
+    return said if isinstance(said, str) else OCI_MANIFEST

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from mkfs.oci.digest import Digest
+from mkfs.oci.media_types import OCI_MANIFEST
 from mkfs.ranges import ByteRange
 from mkfs.testing.kits import Kit, KitBuilder, safetensors_file, seeded_tensor
 
 _SHARDS: Final = 2
 _ROWS, _COLUMNS = 1024, 768  # of 4 bytes each: 3 MiB, above the 1 MiB up to which layers are proven at mount
-_MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 
 
 def sample_kit() -> Kit:
@@ -43,7 +43,7 @@ def write_layout(kit: Kit, root: Path, tag: str) -> dict[str, Path]:
         (blobs / digest.hex).write_bytes(body.read(ByteRange(0, body.size_bytes)))
     (blobs / kit.manifest_digest.hex).write_bytes(kit.manifest)
     descriptor = {
-        "mediaType": _MANIFEST_TYPE,
+        "mediaType": OCI_MANIFEST,
         "digest": str(Digest.of(kit.manifest)),
         "size": len(kit.manifest),
         "annotations": {"org.opencontainers.image.ref.name": tag},
