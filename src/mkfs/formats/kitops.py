@@ -80,14 +80,14 @@ def _refers_elsewhere(entry: KitEntry, manifest: Manifest) -> bool:
 def _planned(entry: KitEntry, layer: Descriptor, kind: LayerType, label: str, *, named: bool) -> PlannedLayer:
     reading: TarLayer | RawLayer
     if kind.form == "raw":
-        reading = raw_by_kit(layer, kind, label)
+        reading = _raw(layer, kind, label)
     else:
         prefix = "" if named else posixpath.dirname(posixpath.normpath(entry.path))
         reading = TarLayer(prefix.encode("utf-8"), compression=kind.compression)
     return PlannedLayer(layer, reading, entry.element, entry.name or entry.path, entry.ids, entry.diff_id)
 
 
-def raw_by_kit(layer: Descriptor, kind: LayerType, label: str) -> RawLayer:
+def _raw(layer: Descriptor, kind: LayerType, label: str) -> RawLayer:
     """Path and mode of the one file (kit, `extractRawLayer`). A size in its annotation that is not the file's fails there too."""
     path = first(layer, FILE_PATHS)
     if not path:
