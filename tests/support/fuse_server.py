@@ -38,23 +38,21 @@ def serve(
     *,
     shared: bool = False,
     umask: int = 0,
-    copies: int = 1,
     files: int = 0,
     spurious: int = 0,
     named: bool = False,
 ) -> None:
     """Mounts and serves until told to stop.
 
-    `copies` makes `weights.bin` larger, `files` adds as many small ones in `many/`; `spurious` is how often the FUSE descriptor is
-    said to be readable without having been looked at. `named`: it calls itself as our daemons do.
+    `files` adds as many small ones in `many/`; `spurious` is how often the FUSE descriptor is said to be readable without having
+    been looked at. `named`: it calls itself as our daemons do.
     """
     if named:
         name_this_process()
     slow = SlowLayer()
-    weights = WEIGHTS * copies
     parts = {
         b"config.json": Part(len(CONFIG), MemoryLayer(CONFIG)),
-        b"weights.bin": Part(len(weights), MemoryLayer(bytes(512) + weights), content_offset=512),
+        b"weights.bin": Part(len(WEIGHTS), MemoryLayer(bytes(512) + WEIGHTS), content_offset=512),
         b"sub/private/key.txt": Part(3, MemoryLayer(b"key"), mode=0o600),
         b"sub/run.sh": Part(2, MemoryLayer(b"#!"), mode=0o755),
         b"sub/empty": Part(0, MemoryLayer(b"")),

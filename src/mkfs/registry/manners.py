@@ -32,10 +32,9 @@ _WARNING: Final = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 
 @final
 class Manners:
-    """What hosts asked of one client. `clock` tells the time of day, in seconds since the epoch."""
+    """What hosts asked of one client."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._peace_until: dict[Origin, float] = {}  # on trio's clock; bounded by the hosts in use
         self._said: set[tuple[Origin, str]] = set()
         self.held_back = 0  # requests that met a host which wants peace
@@ -49,7 +48,7 @@ class Manners:
                     self._warn(origin, one_line(plain))
         if head.status not in _TELLS_WHEN:
             return
-        seconds = retry_after_seconds(head, self._clock())
+        seconds = retry_after_seconds(head, time.time())
         if seconds is None and head.status == HTTPStatus.TOO_MANY_REQUESTS:
             seconds = UNSAID_SECONDS
         if seconds is not None:

@@ -9,7 +9,7 @@ leader was cancelled, the next one leads.
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final, final
@@ -76,14 +76,14 @@ def _end(_access: Access, token: _Token, now: float) -> float:
 
 @final
 class Tokens:
-    """The tokens of one client. `clock` tells seconds that never go back."""
+    """The tokens of one client. How old they are is told by trio's clock."""
 
-    def __init__(self, transport: Transport, clock: Callable[[], float] = trio.current_time) -> None:
+    def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._kept: cachetools.TLRUCache[Access, _Token, float] = cachetools.TLRUCache(TOKENS_KEPT, _end, clock)
+        self._kept: cachetools.TLRUCache[Access, _Token, float] = cachetools.TLRUCache(TOKENS_KEPT, _end, trio.current_time)
         self._flights: dict[Access, _Flight] = {}
         self._refused: cachetools.TTLCache[tuple[Access, Credential | None], NotAuthorised, float] = cachetools.TTLCache(
-            TOKENS_KEPT, REFUSED_SECONDS, clock
+            TOKENS_KEPT, REFUSED_SECONDS, trio.current_time
         )
 
     async def get(self, access: Access, credential: Credential | None, refused: str = "") -> str:

@@ -7,7 +7,7 @@ registry.push("library/llama", "7b", made.manifest, made.blobs)
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import Final, final
 
 from mkfs.archive.entry import EntryKind
 from mkfs.formats.go_json import go_json
@@ -15,6 +15,8 @@ from mkfs.oci.digest import Digest
 from mkfs.oci.media_types import OCI_MANIFEST
 from mkfs.testing.bodies import BlobBody, MemoryBody
 from mkfs.testing.tars import END, header, padding
+
+_DIRECTORY_MODE: Final = 0o755
 
 
 @final
@@ -70,13 +72,13 @@ def artifact(
     return Artifact(go_json(document), {part.digest: MemoryBody(part.data) for part in (config, *layers)})
 
 
-def tar(members: Mapping[str, bytes | None], *, mode: int = 0o644, directory_mode: int = 0o755) -> bytes:
-    """An archive of files by path, in this order; None is a directory. All files have one mode, and all directories."""
+def tar(members: Mapping[str, bytes | None], *, mode: int = 0o644) -> bytes:
+    """An archive of files by path, in this order; None is a directory. All files have one mode."""
     blocks = []
     for name, data in members.items():
         path = name.encode("utf-8", "surrogateescape")
         if data is None:
-            blocks.append(header(path, EntryKind.DIRECTORY, directory_mode))
+            blocks.append(header(path, EntryKind.DIRECTORY, _DIRECTORY_MODE))
         else:
             blocks += [header(path, EntryKind.FILE, mode, len(data)), data, padding(len(data))]
     return b"".join((*blocks, END))

@@ -15,17 +15,19 @@ from mkfs.testing.kit_layers import gzipped
 LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
 MTIME: Final = 1_700_000_000
 
+_FILE_MODE: Final = 0o644
+
 # What a layer holds: the bytes of a file, None for a directory, "->target" for a symbolic link, "=target" for a hard link.
 Changes = Mapping[str, bytes | str | None]
 
 
-def changeset(changes: Changes, *, mode: int = 0o644, directory_mode: int = 0o755) -> bytes:
+def changeset(changes: Changes, *, directory_mode: int = 0o755) -> bytes:
     """A layer as Python's tarfile writes it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name, content in changes.items():
             info = tarfile.TarInfo(name)
-            info.mode, info.mtime = mode, MTIME
+            info.mode, info.mtime = _FILE_MODE, MTIME
             data = b""
             if content is None:
                 info.type, info.mode = tarfile.DIRTYPE, directory_mode
@@ -39,11 +41,11 @@ def changeset(changes: Changes, *, mode: int = 0o644, directory_mode: int = 0o75
     return buffer.getvalue()
 
 
-def image(layers: Sequence[Changes], *, compressed: bool = True, architecture: str = "amd64") -> Artifact:
+def image(layers: Sequence[Changes], *, compressed: bool = True) -> Artifact:
     """An image of these layers, the lowest first."""
     archives = [changeset(changes) for changes in layers]
     rootfs = {"type": "layers", "diff_ids": [str(Digest.of(data)) for data in archives]}
-    config = go_json({"architecture": architecture, "os": "linux", "config": {"Cmd": ["sleep", "infinity"]}, "rootfs": rootfs})
+    config = go_json({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["sleep", "infinity"]}, "rootfs": rootfs})
     parts = [Part(f"{LAYER}+gzip", gzipped(data)) if compressed else Part(LAYER, data) for data in archives]
     return artifact(Part(OCI_IMAGE_CONFIG, config), parts)
 

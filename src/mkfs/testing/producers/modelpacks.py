@@ -17,6 +17,7 @@ Mode: TypeAlias = Literal["raw", "tar", "tar+gzip"]
 EMPTY: Final = Part(OCI_EMPTY, b"{}")
 MTIME: Final = "2025-05-01T10:00:00.123456789Z"
 
+_MODE: Final = 0o640  # of files: one that nobody has by default
 _KINDS: Final = {".safetensors": "weight", ".gguf": "weight", ".bin": "weight", ".md": "doc", ".py": "code", ".csv": "dataset"}
 _CATEGORIES: Final = {"weight": "weights", "weight.config": "config", "doc": "docs", "code": "code", "dataset": "dataset"}
 
@@ -37,16 +38,16 @@ def model_config(files: Files, prefix: Prefix = "cncf", diff_ids: list[str] | No
     return Part(f"application/vnd.{prefix}.model.config.v1+json", go_json(document))
 
 
-def modctl(files: Files, *, prefix: Prefix = "cncf", raw: bool = True, mode: int = 0o640) -> Made:
+def modctl(files: Files, *, prefix: Prefix = "cncf", raw: bool = True) -> Made:
     """A layer per file, raw or a tar with the file's path (modctl, `pkg/backend/build/builder.go`, `pkg/archiver`)."""
     layers = []
     for path, data in files.items():
         annotations = {
             f"org.{prefix}.model.filepath": path,
-            f"org.{prefix}.model.file.metadata+json": _metadata(posixpath.basename(path), len(data), mode),
+            f"org.{prefix}.model.file.metadata+json": _metadata(posixpath.basename(path), len(data), _MODE),
         }
         media_type = f"application/vnd.{prefix}.model.{kind_of(path)}.v1.{'raw' if raw else 'tar'}"
-        layers.append(Part(media_type, data if raw else tar({path: data}, mode=mode), annotations))
+        layers.append(Part(media_type, data if raw else tar({path: data}, mode=_MODE), annotations))
     config = model_config(files, prefix, [str(layer.digest) for layer in layers])
     return Made(artifact(config, layers, artifact_type=f"application/vnd.{prefix}.model.manifest.v1+json"), files)
 
