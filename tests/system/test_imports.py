@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from mkfs import formats
 from mkfs.testing.kits import KitBuilder
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer
@@ -19,11 +20,7 @@ LATE = (
     "mkfs.cache.scrub",
     "mkfs.content.indexing",
     "mkfs.content.searching",
-    "mkfs.formats.docker_model",
-    "mkfs.formats.modelcar",
-    "mkfs.formats.modelpack",
-    "mkfs.formats.ollama",
-    "mkfs.formats.oras",
+    *(f"mkfs.formats.{name}" for name in formats.FORMATS if name != "kitops"),  # what is mounted here is a ModelKit
     "mkfs.proof.evidence",
     "mkfs.proof.keys",
     "mkfs.proof.statement",
