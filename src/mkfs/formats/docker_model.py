@@ -19,7 +19,7 @@ from mkfs.formats.plan import Documents, InlineFile, Need, Plan, PlannedLayer, R
 from mkfs.formats.properties import of_model_config
 from mkfs.formats.wording import layer_label, printable
 from mkfs.oci.descriptor import Descriptor
-from mkfs.oci.json import decode_json, shown
+from mkfs.oci.json import decode_json, section, shown
 from mkfs.oci.manifest import Manifest
 from mkfs.oci.media_types import DOCKER_MODEL_CONFIG_PREFIX
 from mkfs.units import MIB
@@ -142,21 +142,19 @@ def _archive(layer: Descriptor) -> PlannedLayer:
 
 def _runtime_config(document: Mapping[str, object]) -> bytes:
     """The bundle's `config.json`: the section `config` as Go writes it again, without what its struct does not have."""
-    section = document.get("config") or {}
-    if not isinstance(section, dict):
-        raise BadDocument(f"config: config is {shown(section)} (expected an object)")
+    fields = section(document, "config", "config")
     kept: dict[str, object] = {}
     for key in _RUNTIME_FIELDS:
-        if (value := section.get(key)) is not None:
+        if (value := fields.get(key)) is not None:
             if not isinstance(value, str):
                 raise BadDocument(f"config: config.{key} is {shown(value)} (expected a string)")
             kept[key] = value
     for key in _RUNTIME_MAPS:
-        if (value := section.get(key)) is not None:
+        if (value := fields.get(key)) is not None:
             if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
                 raise BadDocument(f"config: config.{key} is {shown(value)} (expected an object of strings)")
             kept[key] = dict(sorted(value.items()))
-    context_size = section.get("context_size")
+    context_size = fields.get("context_size")
     if context_size is not None:
         if type(context_size) is not int:
             raise BadDocument(f"config: config.context_size is {shown(context_size)} (expected a whole number)")

@@ -18,7 +18,7 @@ from mkfs.formats.plan import Documents, Need
 from mkfs.oci import media_types
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
-from mkfs.oci.json import decode_json, shown
+from mkfs.oci.json import decode_json, section, shown
 from mkfs.units import MIB
 
 CONFIG_LIMIT_BYTES: Final = MIB  # 70 bytes of diff_id for each layer, and some fields
@@ -41,15 +41,6 @@ class ModelConfig:
     document: Json = field(hash=False)
     origin: str
     diff_ids: tuple[str, ...] | None = None
-
-    def section(self, name: str) -> Json:
-        """`descriptor`, `config` or `modelfs`; empty where it is missing. Raises `BadDocument` where it is no object."""
-        value = self.document.get(name)
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise BadDocument(f"{self.origin}: {name} is {shown(value)} (expected an object)")
-        return value
 
     def diff_id(self, number: int) -> Digest | None:
         """What it says of layer `number`, counted from 0; None where that is nothing that could be a digest."""
@@ -134,11 +125,11 @@ def _first_file(data: bytes, what: str) -> bytes:
 
 
 def _read(document: Json, origin: str) -> ModelConfig:
-    found = ModelConfig(document, origin)
-    file_systems = (found.section("modelfs"), found.section("rootfs"))  # the latter: an image's config, and Docker's
+    # The latter: in an image's config, and in Docker's.
+    file_systems = [section(document, name, origin) for name in ("modelfs", "rootfs")]
     value = next((each[key] for each in file_systems for key in ("diffIds", "diff_ids") if each.get(key) is not None), None)
     if value is None:
-        return found
+        return ModelConfig(document, origin)
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise BadDocument(f"{origin}: diff_ids are {shown(value)} (expected a list of strings)")
     return ModelConfig(document, origin, tuple(cast("list[str]", value)))

@@ -12,7 +12,7 @@ from typing import Final, final
 from msgspec import Struct
 
 from mkfs.errors import BadDocument
-from mkfs.oci.json import shown
+from mkfs.oci.json import section, shown
 
 # The table, in its order. The last five are of layers, `ref.name` is of an entry in a layout's index.
 PROPERTIES: Final = (
@@ -116,20 +116,20 @@ def settle(claims: Iterable[Claim]) -> tuple[Answer, ...]:
 def of_model_config(document: Mapping[str, object], origin: str = "config") -> list[Claim]:
     """The claims of a ModelPack's config, or of Docker's. Raises `BadDocument` for a section or value of a wrong type."""
     claims = []
-    for name, (section, spellings) in _IN_CONFIG.items():
-        fields = _section(document, section, origin)
+    for name, (place, spellings) in _IN_CONFIG.items():
+        fields = section(document, place, origin)
         spelling = next((each for each in spellings if fields.get(each) is not None), None)
         if spelling is not None:
-            claims += _claim(name, fields[spelling], f"{origin} {section}.{spelling}")
+            claims += _claim(name, fields[spelling], f"{origin} {place}.{spelling}")
     return claims
 
 
 def of_kitfile(document: Mapping[str, object]) -> list[Claim]:
     """The claims of a Kitfile, which has been checked."""
     claims = []
-    for name, (section, field) in _IN_KITFILE.items():
-        value = _section(document, section, "Kitfile").get(field)
-        claims += _claim(name, list(value) if isinstance(value, tuple) else value, f"Kitfile {section}.{field}")
+    for name, (place, field) in _IN_KITFILE.items():
+        value = section(document, place, "Kitfile").get(field)
+        claims += _claim(name, list(value) if isinstance(value, tuple) else value, f"Kitfile {place}.{field}")
     return claims
 
 
@@ -140,7 +140,7 @@ def of_ollama_config(document: Mapping[str, object]) -> list[Claim]:
 
 def of_image_config(document: Mapping[str, object]) -> list[Claim]:
     """The claims of an image's config: when it was made, and what its labels say."""
-    labels = _section(_section(document, "config", "config"), "Labels", "config config")
+    labels = section(section(document, "config", "config"), "Labels", "config config")
     texts = {key: value for key, value in labels.items() if isinstance(value, str)}
     return _claim("created", document.get("created"), "config created") + of_annotations(texts, "config label")
 
@@ -154,15 +154,6 @@ def of_annotations(annotations: Mapping[str, str], origin: str = "annotation") -
         if name not in _OF_LAYERS and (key := f"{prefix}{name}") in annotations
         for claim in _claim(name, annotations[key], f"{origin} {key}")
     ]
-
-
-def _section(document: Mapping[str, object], name: str, what: str) -> Mapping[str, object]:
-    value = document.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise BadDocument(f"{what}: {name} is {shown(value)} (expected an object)")
-    return value
 
 
 def _claim(name: str, value: object, origin: str) -> list[Claim]:

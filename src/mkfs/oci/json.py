@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final, NoReturn
 
 from mkfs.errors import BadDocument
@@ -51,6 +52,19 @@ def decode_json(data: bytes, limit_bytes: int, what: str) -> dict[str, object]:
     if not isinstance(document, dict):
         raise BadDocument(f"{what}: not a JSON object (got {type(document).__name__})")
     return document
+
+
+def section(document: Mapping[str, object], name: str, what: str) -> Mapping[str, object]:
+    """The object that the field `name` of `document` holds; empty where that is missing or null. `what` is the document's name.
+
+    Raises `BadDocument` where it holds anything else.
+    """
+    value = document.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BadDocument(f"{what}: {name} is {shown(value)} (expected an object)")
+    return value
 
 
 def shown(value: object) -> str:
