@@ -1,6 +1,6 @@
 """A request to a registry, answered: refusals met with credentials, redirects followed by hand.
 
-Rules of this file (facts on CVE-2020-15157 and its kin): `Authorization` goes to the registry's own origin and nowhere else, be
+Rules of this file (CVE-2020-15157 and its kin): `Authorization` goes to the registry's own origin and nowhere else, be
 it another port or scheme of the same host. A redirect is followed only where `hosts.check_redirect` allows it, at most `HOPS` in
 a row; one that would turn an upload into a GET is none. An answer is closed before the next request is sent, so nobody waits for a
 slot while holding one.

@@ -1,10 +1,10 @@
 """Which host is asked how, and which hosts a registry may send us to. Pure: names in, decisions out.
 
-Sources: distribution-spec (redirects), and the faults of other clients (facts on CVE-2025-51471, CVE-2026-48978, CVE-2026-33990): a
+Sources: distribution-spec (redirects), and the faults of other clients (CVE-2025-51471, CVE-2026-48978, CVE-2026-33990): a
 registry is a stranger who may name any address, so a client inside a cluster must not carry its requests to metadata services, nor
 credentials to whoever is named. A guard that is too strict breaks private registries: the registry's own host is always allowed.
 
-Names are judged as written; what a name resolves to is not looked at.
+Names are judged as written; what some of them resolve to is looked at where a connection is made (`peers`).
 """
 
 import ipaddress

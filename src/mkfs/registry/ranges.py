@@ -1,6 +1,7 @@
 """The seam between whoever gets bytes and whoever proves them: ranged reads of a blob.
 
-Implementations: `registry.repository` (HTTP), `mkfs.testing` (memory, with faults). `content/` knows only this file of the room.
+Implementations: `registry.repository` (HTTP), `registry.layout` (a directory), `mkfs.testing.sources` (memory, with faults). What
+fetches layers in `content/` knows only this file of the room; what describes an artifact asks a repository itself.
 """
 
 from collections.abc import AsyncIterator, Callable
