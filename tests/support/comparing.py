@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import Final, TypedDict
 
-_PIECE_BYTES: Final = 1024 * 1024
+from mkfs.units import MIB
+
+_PIECE_BYTES: Final = MIB
 
 
 class Compared(TypedDict):

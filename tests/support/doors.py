@@ -17,7 +17,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-_PIECE_BYTES: Final = 64 * 1024
+from mkfs.units import KIB
+
+_PIECE_BYTES: Final = 64 * KIB
 _LOOK_SECONDS: Final = 0.05  # a thread that waits for bytes looks so often whether the door was shut
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close sends RST
 

@@ -17,8 +17,9 @@ from msgspec import Struct
 
 from mkfs.errors import UsageError
 from mkfs.oci.toml import decode_toml
+from mkfs.units import KIB
 
-LIMIT_BYTES: Final = 256 * 1024  # real ones have some hundred
+LIMIT_BYTES: Final = 256 * KIB  # real ones have some hundred
 
 _ALL: Final = frozenset({"pull", "resolve", "push"})
 _API: Final = "/v2"

@@ -18,8 +18,9 @@ from msgspec import Struct
 
 from mkfs.errors import UsageError
 from mkfs.oci.toml import decode_toml
+from mkfs.units import MIB
 
-LIMIT_BYTES: Final = 1024 * 1024  # those of distributions have some KiB
+LIMIT_BYTES: Final = MIB  # those of distributions have some KiB
 
 _PULLS: Final = ("all", "digest-only", "tag-only")
 
