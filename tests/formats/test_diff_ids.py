@@ -5,8 +5,8 @@ from mkfs.formats.plan import PlannedLayer, TarLayer
 from mkfs.oci.descriptor import Descriptor
 from mkfs.oci.digest import Digest
 from tests.support import golden
-from tests.support.growing import uncompressed
 from tests.support.planning import plan_golden
+from tests.support.unpacking import uncompressed
 
 A, B, C = (Digest.of(each) for each in (b"a", b"b", b"c"))
 

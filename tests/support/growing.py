@@ -1,16 +1,15 @@
 """Trees of whole artifacts: plan, tables and tree by our own rooms, layers decompressed by Python."""
 
-import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mkfs.formats.plan import Plan, PlannedLayer, TarLayer
+from mkfs.formats.plan import Plan, TarLayer
 from mkfs.oci.digest import Digest
 from mkfs.tree.build import build
 from mkfs.tree.nodes import File
 from mkfs.tree.tree import Tree
 from tests.archive.tarballs import scan
-from tests.support.unpacking import zstandard
+from tests.support.unpacking import uncompressed
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,3 @@ def grown(plan: Plan, blob: Callable[[Digest], bytes]) -> Grown:
     tables = [scan(data) if isinstance(layer.reading, TarLayer) else None for layer, data in zip(plan.layers, layers, strict=True)]
     sizes = {index: len(data) for index, data in enumerate(layers) if plan.layers[index].reading.compression}
     return Grown(build(plan, tables, sizes), layers)
-
-
-def uncompressed(layer: PlannedLayer, data: bytes) -> bytes:
-    """The bytes that tables and extents count."""
-    return {"": bytes, "gzip": gzip.decompress, "zstd": zstandard}[layer.reading.compression](data)

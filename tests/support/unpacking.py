@@ -43,14 +43,19 @@ def _add_file(tree: Listing, path: str, mode: int, data: bytes) -> None:
     tree[path] = {"path": path, "mode": f"{mode:04o}", "type": "file", "size": len(data), "sha256": golden.sha256(data)}
 
 
-def zstandard(data: bytes) -> bytes:
+def uncompressed(layer: PlannedLayer, data: bytes) -> bytes:
+    """The content of a layer that is stored as `data`."""
+    return {"": bytes, "gzip": gzip.decompress, "zstd": _zstandard}[layer.reading.compression](data)
+
+
+def _zstandard(data: bytes) -> bytes:
     """What it decompresses to. Go's writer makes nothing at all of nothing."""
     return zstd.decompress(data) if data else b""
 
 
 def _members(layer: PlannedLayer, data: bytes) -> Iterator[tuple[str, int, bytes | None]]:
     """Path, mode and content (None for directories) of each thing in a layer."""
-    data = {"": bytes, "gzip": gzip.decompress, "zstd": zstandard}[layer.reading.compression](data)
+    data = uncompressed(layer, data)
     if isinstance(layer.reading, RawLayer):
         yield layer.reading.path.decode(), layer.reading.mode, data
         return
