@@ -189,6 +189,3 @@ def _wait(process: "subprocess.Popen[bytes]", deadline_seconds: float, what: str
             most = max(most, _peak_bytes(process.pid))
     process.wait()
     return most
-
-
-__all__ = ["Outcome", "attempt", "judge_memory", "judge_words", "read", "run"]
