@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from mkfs.fuse.mountinfo import parse_mountinfo
+from mkfs.fuse.mountinfo import mounts
 from mkfs.testing.kits import Kit, KitBuilder
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import serve
@@ -157,7 +157,7 @@ def _run(script: str) -> tuple[int, str]:
 
 
 def _unmount_all() -> None:
-    while ours := [mount for mount in parse_mountinfo(Path("/proc/self/mountinfo").read_bytes()) if mount.ours]:
+    while ours := [mount for mount in mounts() if mount.ours]:
         subprocess.run(["umount", "--lazy", os.fsdecode(ours[-1].place)], check=True)
 
 

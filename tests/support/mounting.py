@@ -12,7 +12,6 @@ and nothing of a test stays on it. Its home also names its processes: daemons in
 import errno
 import json
 import os
-import re
 import select
 import signal
 import subprocess
@@ -27,7 +26,7 @@ from typing import Final
 
 from mkfs.fuse.connection import _open_control
 from mkfs.fuse.mountinfo import Mount as Mounted
-from mkfs.fuse.mountinfo import mount_at
+from mkfs.fuse.mountinfo import mount_at, mounts
 
 SOURCE: Final = Path(__file__).resolve().parents[2] / "src"
 _COMMAND_SECONDS: Final = 60  # longer than any deadline of ours: a command that hangs fails its test, not the run
@@ -169,8 +168,7 @@ class Shell:
 
     def mounts(self) -> list[Path]:
         """Everything that is mounted below the home."""
-        lines = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
-        places = [Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4])) for line in lines]
+        places = [Path(os.fsdecode(mount.place)) for mount in mounts()]
         return [place for place in places if self.home in place.parents]
 
     def is_tidy(self) -> bool:
