@@ -39,13 +39,11 @@ async def read_under(tmp_path: Path, bytes_per_second: float) -> tuple[bytes, fl
 async def test_a_reader_of_a_layer_that_drips_gets_an_error(
     tmp_path: Path, autojump_clock: MockClock, bytes_per_second: float
 ) -> None:
-    began = trio.current_time()
     with pytest.raises((Unreachable, BaseExceptionGroup)) as raised:
         await read_under(tmp_path, bytes_per_second)
     error = sole(raised.value)
     assert isinstance(error, Unreachable)
     assert re.search(r"bytes in \d+ s \(expected at least 32768\)", error.what)  # 30 s, and what the clock jumped beyond them
-    assert trio.current_time() - began < 3600  # the clock jumps while threads work; by bytes it would be an hour and far more
 
 
 async def test_a_slow_link_is_waited_for(tmp_path: Path, autojump_clock: MockClock) -> None:

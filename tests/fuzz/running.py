@@ -55,7 +55,9 @@ def minimise(target: str, wanted: Path, directories: list[Path]) -> None:
 
 
 def _start(target: str, arguments: list[str], seconds: int) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "tests.fuzz.under_atheris", target, *arguments]
+    # By way of a shell that stays: libFuzzer's limit is on ru_maxrss, which a process has from who started it (getrusage(2)), and a
+    # run of tests may have had more than the limit.
+    command = ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-m", "tests.fuzz.under_atheris", target, *arguments]
     return subprocess.run(
         command,
         cwd=ROOT,

@@ -38,6 +38,7 @@ NUMBER: Final = 3  # the descriptor's in who serves: the first after the usual t
 _LIFELINE: Final = 4  # the socket's, next to it: it closes with the process that serves, however that ends
 _NOT_FOUND, _NOT_RUN = 127, 126  # as shells say of commands
 _END_SECONDS: Final = 25.0  # less than the 30 s that Kubernetes and Docker wait before they kill
+_GREETING_SECONDS: Final = 2.0  # once who serves is gone the kernel ends it at once, unless somebody else has the descriptor
 _MESSAGE_BYTES: Final = 64 * 1024
 _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 24, 38, 47, 4  # prctl(2)
 _CAPABILITY_VERSION_3: Final = 0x20080522  # capset(2)
@@ -54,11 +55,12 @@ class _Mounted:
         self.descriptor = mount_to_hand_over(wanted)
         self.place = resolve(wanted.place)
         self.served = Event()
+        self._greeting = Thread(target=self._greet, name="greeting", daemon=True)
 
     def let_go(self) -> None:
         """Once the server has its copy: closes ours, or the mount would hang when it ends; and waits for it beside us."""
         os.close(self.descriptor)
-        Thread(target=self._greet, name="greeting", daemon=True).start()
+        self._greeting.start()
 
     def _greet(self) -> None:
         """The kernel's knobs can be turned after INIT was answered, and statfs is not answered before."""
@@ -79,6 +81,8 @@ class _Mounted:
 
     def server_ended(self) -> None:
         """Leaves a mount that somebody may have files open in."""
+        if self._greeting.is_alive():
+            self._greeting.join(_GREETING_SECONDS)  # it may have been answered and not have said so yet
         if self.served.is_set():
             log.warning("who served %s ended: it answers ENOTCONN until it is mounted again", self.place)
         else:
