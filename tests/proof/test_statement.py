@@ -61,6 +61,7 @@ def test_a_statement_reads_back_as_it_was_written(artifact: IndexedArtifact, exp
 def test_a_time_is_written_in_utc_and_whole_seconds(artifact: IndexedArtifact, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = datetime(2027, 1, 31, 1, 0, 0, 999_999, tzinfo=timezone(timedelta(hours=1)))
     assert rfc3339(elsewhere) == "2027-01-31T00:00:00Z"
+    assert rfc3339(datetime(272, 1, 31, tzinfo=UTC)) == "0272-01-31T00:00:00Z"
     assert about(artifact, elsewhere).expires == datetime(2027, 1, 31, tzinfo=UTC)
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()

@@ -159,7 +159,8 @@ def rfc3339(time: datetime) -> str:
     """`time`, which has a zone, in UTC and whole seconds: `2027-01-31T00:00:00Z`. Raises `ValueError` where it has none."""
     if time.tzinfo is None:
         raise ValueError("a time without a zone means something else to each reader")
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # not strftime, whose %Y has fewer than four digits for the first thousand years
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def _digests(subject: object) -> list[Digest]:
