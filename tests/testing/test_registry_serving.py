@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mkfs.ranges import ByteRange
-from mkfs.testing import faults
+from mkfs.testing import faults, serving
 from mkfs.testing.bodies import FileBody, SeededBody, digest_of
 from mkfs.testing.faults import Fault, Match
 from mkfs.testing.registry import MemoryRegistry
@@ -100,6 +100,18 @@ def test_stopping_ends_answers_that_would_take_for_ever(registry: MemoryRegistry
     with client, client.makefile("rb") as file, suppress(ConnectionResetError):  # where the request itself was not read yet
         assert len(file.read()) < 1000
     assert not [thread for thread in threading.enumerate() if "_Connection" in thread.name or thread.name.startswith("registry ")]
+
+
+def test_who_is_held_sends_nothing_when_the_server_stops(registry: MemoryRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    withhold = faults.Withhold()
+    registry.faults.install(Fault(Match(), withhold))
+    monkeypatch.setattr(serving, "_shut", lambda _connection: None)  # as if the thread that was held were quicker
+    with serve(registry) as server:
+        client = connected(server)
+        client.sendall(f"GET {BLOB_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert withhold.gate.wait_until_held()
+    with client:
+        assert client.recv(1) == b""
 
 
 def test_stopping_does_not_wait_for_clients_that_have_nothing_to_ask(registry: MemoryRegistry) -> None:

@@ -125,7 +125,7 @@ class RegistryServer(ThreadingHTTPServer):
             self._changed.notify_all()
 
     def wait(self, gate: Gate | None, seconds: float | None) -> None:
-        """Blocks until `gate` opens, `seconds` are over, or the server stops: then the connection is shut, and sending ends it."""
+        """Blocks until `gate` opens, `seconds` are over, or the server stops: `_Ended`, so that who was held sends nothing more."""
         wake = threading.Event()
         gates = [self._stopping, *([gate] if gate else [])]
         for each in gates:
@@ -133,6 +133,8 @@ class RegistryServer(ThreadingHTTPServer):
         wake.wait(seconds)
         for each in gates:
             each.leave(wake.set)
+        if self._stopping.is_open:
+            raise _Ended  # `stop` wakes first and shuts then: the connection may still carry what is sent in between
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base class's
         """A client that goes away is no news; anything else is a defect of this package."""
