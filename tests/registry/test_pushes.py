@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -22,6 +22,8 @@ from mkfs.registry import pushes
 from mkfs.registry.client import ClientSettings, RegistryClient
 from mkfs.registry.credentials import Credentials
 from mkfs.registry.repository import Repository
+from mkfs.registry.transport import Transport
+from mkfs.registry.urls import Url
 from mkfs.testing import faults
 from mkfs.testing.access import Basic, Bearer
 from mkfs.testing.answers import Answer
@@ -205,6 +207,34 @@ async def test_a_slow_upload_is_waited_for_as_long_as_it_moves(registry: MemoryR
     repository = client.repository(Reference.parse("registry.test/team/new:1"))
     await repository.push_blob(Descriptor("x", Digest.of(data), len(data)), data)
     assert trio.current_time() - start >= 200
+
+
+class TwoPieces:
+    size_bytes = 2
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        return SendingIterator(iter([b"a", b"b"]))
+
+
+class SendingIterator:  # no generator: who gives it up does not end it
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self.pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return next(self.pieces)
+
+
+async def test_an_upload_that_stops_moving_is_given_up_after_the_seconds_given(
+    registry: MemoryRegistry, autojump_clock: MockClock
+) -> None:
+    transport, start = Transport(SlowUplink(MemoryTransport(registry))), trio.current_time()
+    with pytest.raises(Unreachable):
+        async with transport.ask(Url.parse("http://registry.test/v2/"), {}, method="PUT", content=TwoPieces(), answer_seconds=15):
+            pass
+    assert trio.current_time() - start == pytest.approx(15)
 
 
 @pytest.mark.parametrize(

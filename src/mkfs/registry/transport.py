@@ -10,7 +10,7 @@ kept. Cancelling `ask`, or the reading of an answer, closes the connection and g
 here.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, final
 
@@ -100,7 +100,11 @@ class Transport:
             begun = trio.current_time()
             try:
                 with trio.fail_after(answer_seconds) as patience:
-                    request = _request(method, url, headers, content, patience=patience, connect_seconds=connect_seconds)
+
+                    def moved() -> None:
+                        patience.deadline = trio.current_time() + answer_seconds
+
+                    request = _request(method, url, headers, content, moved=moved, connect_seconds=connect_seconds)
                     response = await self._inner.handle_async_request(request)
             except TRANSPORT_ERRORS as error:
                 self._traffic.unanswered(method, cancelled=False)
@@ -176,7 +180,7 @@ def _request(
     headers: Mapping[str, str],
     content: bytes | Content,
     *,
-    patience: trio.CancelScope,
+    moved: Callable[[], None],
     connect_seconds: float,
 ) -> httpx2.Request:
     origin = url.origin
@@ -186,21 +190,21 @@ def _request(
     if isinstance(content, bytes):
         return httpx2.Request(method, address, headers=shown, content=content, extensions=extensions)
     shown |= {"Host": origin.authority, "Content-Length": str(content.size_bytes)}
-    return httpx2.Request(method, address, headers=shown, stream=_Outgoing(content, patience), extensions=extensions)
+    return httpx2.Request(method, address, headers=shown, stream=_Outgoing(content, moved), extensions=extensions)
 
 
 @final
 class _Outgoing(httpx2.AsyncByteStream):
-    """A body on its way out. Each piece that is taken starts the wait for an answer anew: what moves is not given up."""
+    """A body on its way out. `moved` is called for each piece that is taken: what moves is not given up."""
 
-    def __init__(self, content: Content, patience: trio.CancelScope) -> None:
+    def __init__(self, content: Content, moved: Callable[[], None]) -> None:
         self._pieces = content.pieces()
-        self._patience = patience
+        self._moved = moved
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
         piece = await anext(self._pieces)
-        self._patience.deadline = trio.current_time() + ANSWER_SECONDS
+        self._moved()
         return piece
