@@ -26,7 +26,7 @@ from mkfs.ranges import ByteRange
 from mkfs.testing.faults import Fault, Flip, IgnoreRange, Match, Reset, Stall, Status
 from mkfs.testing.sources import MemoryReader
 from mkfs.units import MIB
-from tests.support.layers import LARGE, Blob, all_given_back, engine_at, means_of, seeded
+from tests.support.layers import LARGE, Blob, all_given_back, engine_at, means_of, quiet, seeded
 
 WHOLE = LARGE.whole
 TWO_FILES = Blob(seeded(5, 6 * MIB + 100))
@@ -118,14 +118,14 @@ async def test_nobody_waits_for_the_chunks_behind_his_own(tmp_path: Path) -> Non
 
 async def test_a_reader_who_reads_on_gets_ahead_and_one_at_random_does_not(tmp_path: Path) -> None:
     reader = LARGE.reader()
-    async with opened(tmp_path, reader) as (_, chunks):
+    async with opened(tmp_path, reader) as (engine, chunks):
         for at in (12, 15, 18):
             await right(chunks, ByteRange(at * MIB, at * MIB + 4096))
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        await quiet(engine)
         assert reader.bytes_sent() == 3 * MIB
         await right(chunks, ByteRange(0, MIB))
         await right(chunks, ByteRange(MIB, 2 * MIB))
-        await trio.testing.wait_all_tasks_blocked(0.05)
+        await quiet(engine)  # what is ahead is asked for after a look at the disk, in a thread
         asked = len(reader.requests())
         await right(chunks, ByteRange(3 * MIB, 4 * MIB))
         assert len(reader.requests()) == asked
@@ -137,7 +137,7 @@ async def test_what_is_ahead_stays_within_the_file(tmp_path: Path) -> None:
         chunks = await chunks_of(engine, reader, TWO_FILES, border)
         for wanted in ByteRange(0, border).pieces(MIB // 2):
             await right(chunks, wanted, TWO_FILES)
-        await trio.testing.wait_all_tasks_blocked(0.05)
+        await quiet(engine)
         assert reader.bytes_sent() == border
 
 
@@ -217,10 +217,13 @@ async def test_what_nobody_waits_for_any_more_is_not_fetched_on(tmp_path: Path) 
     gate = Stall(after_bytes=MIB // 2)
     reader.faults.install(Fault(Match(offset=0), gate))
     async with opened(tmp_path, reader) as (engine, chunks):
-        with trio.move_on_after(0.05):
-            await chunks.read(ByteRange(0, 2 * MIB))
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        await all_given_back(engine)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(chunks.read, ByteRange(0, 2 * MIB))
+            while not gate.gate.waiting:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        await quiet(engine)
+        assert engine.buffers.lent == 0
         assert chunks.statistics().waiting == 0
         reader.faults.mend_all()
         await right(chunks, ByteRange(0, 2 * MIB))
@@ -241,9 +244,11 @@ async def test_a_reader_who_leaves_takes_nothing_from_the_others(tmp_path: Path)
         while not gate.gate.waiting:
             await trio.lowlevel.checkpoint()
         nursery.start_soon(right, chunks, ByteRange(MIB, MIB + 5))
-        await trio.testing.wait_all_tasks_blocked(0.05)
+        while chunks.statistics().waiting < 3:  # one of them looks at the disk first, in a thread
+            await trio.lowlevel.checkpoint()
         leaving.cancel()
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        while chunks.statistics().waiting > 1:
+            await trio.lowlevel.checkpoint()
         gate.release()
     assert reader.bytes_sent() == 2 * MIB
 
@@ -282,10 +287,8 @@ async def test_waiting_for_a_turn_ends_with_the_reader(tmp_path: Path) -> None:
         assert lock.try_chunk(3)
         with trio.move_on_after(0.03):
             await chunks.read(ByteRange(3 * MIB, 4 * MIB))
-        await trio.testing.wait_all_tasks_blocked(0.02)
+        await quiet(engine)
         assert reader.requests() == ()
-        while engine.nursery.child_tasks:  # a thread of theirs may be on its way
-            await trio.lowlevel.checkpoint()
 
 
 @pytest.mark.logs("model test cannot be kept, its reads go on slower: no room in the cache")

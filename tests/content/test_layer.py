@@ -15,7 +15,7 @@ from mkfs.ranges import ByteRange
 from mkfs.testing.bodies import as_body
 from mkfs.testing.faults import Fault, Flip, IgnoreRange, Match, Reset, ShortBody, Stall, Status
 from mkfs.units import MIB
-from tests.support.layers import ARCHIVE, TWO_LAPS, engine_at, layer_of
+from tests.support.layers import ARCHIVE, TWO_LAPS, engine_at, layer_of, quiet
 
 WHOLE = ByteRange(0, len(TWO_LAPS.content))
 
@@ -99,7 +99,8 @@ async def test_a_bit_flipped_on_the_way_is_fetched_again_past_all_caches(tmp_pat
         layer = layer_of(engine, reader, TWO_LAPS)
         assert bytes(await layer.read(WHOLE)) == TWO_LAPS.content
         assert reader.bytes_sent() == 2 * WHOLE.length
-        assert sum("cache-control" in served.header_names for served in reader.requests()) == 2
+        fresh = [served.range.length for served in reader.requests() if "cache-control" in served.header_names]
+        assert sum(fresh) == WHOLE.length  # in as many requests as the link rewards by then
 
 
 @pytest.mark.logs("does not match its digest", "two fetches brought the same wrong bytes")
@@ -321,7 +322,8 @@ async def test_a_reader_who_leaves_does_not_take_the_layer_with_it(tmp_path: Pat
         async with trio.open_nursery() as nursery:
             nursery.start_soon(leave)
             nursery.start_soon(stay)
-            await trio.testing.wait_all_tasks_blocked(0.01)
+            while layer.statistics().waiting < 2:
+                await trio.lowlevel.checkpoint()
             leaving.cancel()
             gate.release()
         assert reader.bytes_sent() == WHOLE.length
@@ -333,9 +335,12 @@ async def test_a_layer_nobody_waits_for_any_more_is_not_fetched_on(tmp_path: Pat
     reader.faults.install(Fault(Match(), gate))
     async with engine_at(tmp_path / "cache") as engine:
         layer = layer_of(engine, reader, TWO_LAPS)
-        with trio.move_on_after(0.05):
-            await layer.read(ByteRange(0, 1))
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(layer.read, ByteRange(0, 1))
+            while not gate.gate.waiting:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        await quiet(engine)  # it leaves what it received behind, in a thread
         assert engine.buffers.lent == 0
         assert layer.statistics().waiting == 0
     with_nothing = Cache.open(tmp_path / "cache")

@@ -27,7 +27,7 @@ from mkfs.testing.sources import MemoryReader
 from mkfs.tree.nodes import Directory, Extent, File
 from mkfs.tree.tree import ROOT, Tree
 from mkfs.units import KIB, MIB
-from tests.support.layers import Blob, Everybody, engine_at, seeded
+from tests.support.layers import Blob, Everybody, engine_at, quiet, seeded
 
 LARGE = Blob(seeded(11, 64 * MIB + 77))
 
@@ -121,12 +121,6 @@ async def shown(
         assert engine.buffers.lent == 0
         for layer in mount.layers.values():
             layer.close()
-
-
-async def quiet(engine: Engine) -> None:
-    """Returns when nothing is fetched any more."""
-    while engine.nursery.child_tasks:
-        await trio.lowlevel.checkpoint()
 
 
 def shards() -> dict[str, Blob]:
@@ -321,7 +315,8 @@ async def test_a_reader_who_comes_while_a_shard_is_fetched_ahead_reads_it_from_m
             while not held.gate.waiting:
                 await trio.lowlevel.checkpoint()
             nursery.start_soon(mount.look, THIRD, 0, 8)
-            await trio.testing.wait_all_tasks_blocked(0.01)
+            while mount.layers[THIRD].statistics().waiting < 2:  # who fetches ahead, and who reads
+                await trio.lowlevel.checkpoint()
             held.release()
         assert mount.layers[THIRD].read_now(ByteRange(MIB, 2 * MIB)) is not None  # not to be hashed again
 

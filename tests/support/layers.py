@@ -77,7 +77,7 @@ async def engine_at(
     root: Path, *, size_limit_bytes: int | None = None, overtake_seconds: float = OVERTAKE_SECONDS
 ) -> AsyncGenerator[Engine, None]:
     """An engine over the cache at `root`; what runs in it ends with the block. Two at once are as two processes."""
-    cache = Cache.open(root, size_limit_bytes=size_limit_bytes)
+    cache = Cache.open(root, min_free_ratio=0, size_limit_bytes=size_limit_bytes)  # how full the machine's disk is does not matter
     try:
         async with trio.open_nursery() as nursery:
             yield Engine(nursery, cache, overtake_seconds=overtake_seconds)
@@ -90,6 +90,15 @@ async def all_given_back(engine: Engine) -> None:
     """Returns when no buffer is lent: a reader has his bytes a moment before their run is over. Fails where one stays."""
     with trio.fail_after(20):
         while engine.buffers.lent:
+            await trio.lowlevel.checkpoint()
+
+
+async def quiet(engine: Engine) -> None:
+    """Returns when nothing runs in the engine any more, and no thread works for it: all is fetched and told. Fails where something
+    goes on.
+    """
+    with trio.fail_after(60):
+        while engine.nursery.child_tasks:
             await trio.lowlevel.checkpoint()
 
 
