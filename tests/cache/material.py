@@ -1,5 +1,6 @@
 """Layers for the tests of the cache: real bytes, the grid and the chunk index that fit them, and ways to hurt what is stored."""
 
+import gc
 import hashlib
 import os
 import random
@@ -127,6 +128,12 @@ def flip(path: Path, offset: int) -> None:
         byte = file.read(1)[0]
         file.seek(offset)
         file.write(bytes([byte ^ 4]))
+
+
+def open_descriptors() -> int:
+    """How many this process has open, but for garbage: what an earlier test left in a cycle is closed at any moment."""
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
 
 
 def names(directory: Path) -> list[str]:

@@ -11,7 +11,7 @@ from mkfs.cache.stored import StoredLayer
 from mkfs.ranges import ByteRange
 from mkfs.units import KIB, MIB
 from tests.cache.disks import residents
-from tests.cache.material import Material, archive, raw
+from tests.cache.material import Material, archive, open_descriptors, raw
 
 PAGE = 4 * KIB
 LONG = raw((_LAG_STEPS + 3) * _STEP_BYTES + 5 * MIB)
@@ -83,9 +83,9 @@ def test_advice_is_given_twice_as_the_disk_needs_its_time(cache: Cache, root: Pa
 
 def test_files_are_not_kept_open_for_it(cache: Cache, root: Path) -> None:
     raw(10).publish(cache).close()  # from here on the cache has its own directories open
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     stored = received(cache, root, LONG)
     read_through(cache, stored, LONG)
     stored.close()
     del stored
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before

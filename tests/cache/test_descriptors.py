@@ -1,5 +1,6 @@
 """A process that runs out of descriptors closes what it only keeps open for later, and goes on reading."""
 
+import gc
 import os
 import resource
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ DESCRIPTORS = LAYERS + 6  # of ours: a directory each, and three files (two desc
 @contextmanager
 def descriptors_left(count: int) -> Iterator[None]:
     """This process gets so many more. Others of it are below the limit's number, wherever they are."""
+    gc.collect()  # descriptors of garbage would be closed at any moment, and be more than that
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with ExitStack() as stack:
         free = [os.open("/dev/null", os.O_RDONLY) for _ in range(count)]

@@ -14,7 +14,7 @@ from mkfs.oci.digest import Digest
 from mkfs.proof.chunk_index import ChunkIndex
 from mkfs.ranges import ByteRange
 from mkfs.units import MIB
-from tests.cache.material import MIXED, Material, archive, drop_pages, flip, names, raw
+from tests.cache.material import MIXED, Material, archive, drop_pages, flip, names, open_descriptors, raw
 
 
 def write_all(staging: staging_module.Staging, material: Material) -> None:
@@ -262,14 +262,14 @@ def test_what_a_killed_process_was_dropping_goes_at_the_next_start_though_others
 def test_many_large_members_need_no_descriptor_each(cache: Cache) -> None:
     material = archive(*[MIB] * 40)
     raw(10).publish(cache).close()  # from here on the cache has its own directories open
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     staging = cache.stage(material.blob, material.grid)
     staging.write(0, material.content)
-    assert len(os.listdir("/proc/self/fd")) - before < 4
+    assert open_descriptors() - before < 4
     stored = staging.publish(material.index)
     assert material.is_right(material.whole, stored.read(material.whole))
-    assert len(os.listdir("/proc/self/fd")) - before < 2 * 32 + 4
+    assert open_descriptors() - before < 2 * 32 + 4
     stored.close()
     cache._shared.behind.close()  # whose thread may have one in its hands
     del staging
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
