@@ -10,7 +10,7 @@ import pytest
 from mkfs.errors import Busy, FuseUnavailable, MkfsError, MountpointUnusable
 from mkfs.fuse.kernel import check_fuse, check_mountpoint, clear_dead_mount, resolve, unmount
 from mkfs.fuse.mountinfo import mount_at
-from tests.support.fuse_mount import ROOT, served
+from tests.support.fuse_mount import PATIENCE_SECONDS, ROOT, served
 
 
 def test_a_machine_without_fuse_is_told_how_to_get_it(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_living_mount_is_busy_and_is_not_cleared(tmp_path: Path) -> None:
 @pytest.mark.fuse
 def test_a_stuck_mount_is_busy_and_does_not_hold_up_whoever_asks(tmp_path: Path) -> None:
     with served(tmp_path / "model") as server:
-        server.process.send_signal(19)  # SIGSTOP
+        server.stop()
         with pytest.raises(Busy):
             check_mountpoint(server.path)
         unmount(server.path)
@@ -100,7 +100,8 @@ def test_a_stuck_mount_is_busy_and_does_not_hold_up_whoever_asks(tmp_path: Path)
 
 
 @pytest.mark.fuse
-def test_a_dead_mount_is_found_and_cleared_through_a_link(tmp_path: Path) -> None:
+def test_a_dead_mount_is_found_and_cleared_through_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mkfs.fuse.kernel._ANSWER_SECONDS", PATIENCE_SECONDS)  # to start who asks may take longer than usual
     (tmp_path / "link").symlink_to("model")
     with served(tmp_path / "model") as server:
         server.kill()

@@ -58,6 +58,17 @@ def test_unmounting_from_outside_ends_the_process_well(tmp_path: Path) -> None:
         assert server.end() == 0
 
 
+def test_a_namespace_that_a_test_made_keeps_no_mount_of_another_one(tmp_path: Path) -> None:
+    with served(tmp_path / "model") as server:
+        words = [*with_fuse_for(0o666), "sh", "-euc", "echo ready; read -r _"]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as beside:
+            assert beside.stdout is not None
+            assert beside.stdout.readline() == b"ready\n"
+            unmount(server.path)
+            assert server.end() == 0
+            beside.communicate(b"\n", PATIENCE_SECONDS)
+
+
 def test_an_inner_error_leaves_a_mount_that_refuses_and_no_empty_directory(tmp_path: Path) -> None:
     with served(tmp_path / "model") as server:
         server.process.stdin.write("crash\n")

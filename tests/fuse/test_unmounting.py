@@ -38,11 +38,14 @@ def test_who_mounted_is_an_option_of_the_mount(options: str, user: int | None) -
 
 
 @pytest.mark.fuse
-def test_the_connection_of_a_stopped_process_is_aborted_and_nobody_unknown_is_ended(tmp_path: Path) -> None:
+def test_the_connection_of_a_stopped_process_is_aborted_and_nobody_unknown_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mkfs.fuse.kernel._ANSWER_SECONDS", PATIENCE_SECONDS)  # to start who asks may take longer than usual
     with served(tmp_path / "model") as server:
         with subprocess.Popen([sys.executable, "-c", READ, server.path / "slow.bin"], stderr=subprocess.DEVNULL) as reader:
             server.ask("besieged 1")
-            server.process.send_signal(signal.SIGSTOP)
+            server.stop()
             reader.kill()
             wait_for(lambda: state_of(reader.pid) == "D")
             assert unmounting.unmount_by_force(server.path) == ""

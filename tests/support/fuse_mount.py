@@ -33,6 +33,11 @@ class Server:
         self.process.stdin.flush()
         return json.loads(_line(self.process, self.log))
 
+    def stop(self) -> None:
+        """As Ctrl-Z does: nothing of it runs any more when this returns."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+
     def kill(self) -> None:
         """As a crash that nobody could prepare for."""
         self.process.send_signal(signal.SIGKILL)
