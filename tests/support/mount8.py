@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Final
 
 from tests.support.mounting import Ran, Shell, ended, environment_of
+from tests.support.namespaces import LET_GO
 
 _SECONDS: Final = 60
-_PREPARE: Final = """
+_PREPARE: Final = f"""
+{LET_GO}
 mount --bind "$1" /sbin
 if [ ! -e /etc/fstab ]; then
     mount -t tmpfs none /mnt

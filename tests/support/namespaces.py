@@ -13,7 +13,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 _UNSHARE: Final = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc")
 # A namespace begins with a copy of every mount that is there, those of tests beside this one, too. As long as it had them, their
 # file systems would not end when they are unmounted, nor would the processes that serve them.
-_LET_GO: Final = "umount --all --lazy --types fuse.kitfs"
+LET_GO: Final = "umount --all --lazy --types fuse.kitfs"
 _FEW_DEVICES: Final = """
 mount -t tmpfs -o mode=755 none /mnt
 for each in null zero full random urandom; do touch /mnt/$each; mount --bind /dev/$each /mnt/$each; done
@@ -32,7 +32,7 @@ NOBODY: Final = 65534  # a user and a group who own nothing here
 
 def _prepared(script: str) -> tuple[str, ...]:
     """A command line that prepares a namespace with `script` and runs the command after it there."""
-    return (*_UNSHARE, "sh", "-euc", f'{_LET_GO}\n{script}\nexec "$@"', "sh")
+    return (*_UNSHARE, "sh", "-euc", f'{LET_GO}\n{script}\nexec "$@"', "sh")
 
 
 def without_fuse() -> tuple[str, ...]:
