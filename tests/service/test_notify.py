@@ -17,6 +17,8 @@ from mkfs.service.settings import NotifySettings
 from mkfs.units import MIB
 from tests.support.service_manager import Manager, service_manager
 
+PATIENCE_SECONDS = 30
+
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[Manager]:
@@ -70,24 +72,35 @@ async def test_the_watchdog_hears_twice_per_period(manager: Manager, autojump_cl
 
 
 async def test_the_watchdog_hears_nothing_while_the_loop_is_stuck(manager: Manager) -> None:
-    """A period of a millisecond, and a loop that a task of ours blocks: so silence is sure, not likely."""
-    release, silent = threading.Event(), threading.Event()
+    """A period of a millisecond, and a loop that a task of ours blocks: so silence is sure, not likely.
+
+    One thread hears all that is said, all the time: a socket that nobody empties is full after some milliseconds of it.
+    """
+    heard, stuck, silent, again, over = (threading.Event() for _ in range(5))
 
     def watch() -> None:
+        assert manager.hear() == {"WATCHDOG": "1"}
+        heard.set()
+        while not stuck.is_set():
+            manager.hear(0.05)
         while manager.hear(0.05):  # what was said before; then a hundred periods of silence
             pass
         silent.set()
-        release.set()
+        assert manager.hear() == {"WATCHDOG": "1"}
+        again.set()
+        while not over.is_set():
+            manager.hear(0.05)
 
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(notifier(manager, watchdog_seconds=0.001).keep_alive)
-        assert await trio.to_thread.run_sync(manager.hear) == {"WATCHDOG": "1"}
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        release.wait()  # the fault
-        assert silent.is_set()
-        assert await trio.to_thread.run_sync(manager.hear) == {"WATCHDOG": "1"}
+        assert await trio.to_thread.run_sync(heard.wait, PATIENCE_SECONDS)
+        stuck.set()
+        assert silent.wait(PATIENCE_SECONDS)  # the fault
+        assert await trio.to_thread.run_sync(again.wait, PATIENCE_SECONDS)
         nursery.cancel_scope.cancel()
+    over.set()
     watcher.join()
 
 
