@@ -186,7 +186,7 @@ def main() -> None:
             pulse.errors += 1
             name_of = errno.errorcode.get(error.errno or 0, str(error.errno))
             by_name[name_of] = by_name.get(name_of, 0) + 1
-            pulse_file.with_suffix(".json").write_text(json.dumps(by_name))
+            note(pulse_file.with_suffix(".json"), json.dumps(by_name))
             time.sleep(_AFTER_ERROR_SECONDS)
         except WrongByte as wrong:
             pulse.wrong += 1
@@ -196,6 +196,13 @@ def main() -> None:
         pulse.began = 0.0
         pulse.tell()
         time.sleep(_BETWEEN_SECONDS)
+
+
+def note(path: Path, text: str) -> None:
+    """Writes all of `text`, or nothing where this process is killed meanwhile."""
+    half = path.with_suffix(".half")
+    half.write_text(text)
+    half.replace(path)
 
 
 def forget(path: Path) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from mkfs.errors import Busy
 from mkfs.ranges import ByteRange
 from mkfs.testing.bodies import BlobBody
 from mkfs.testing.faults import (
@@ -44,7 +45,7 @@ from mkfs.testing.kits import Directory, Kit, KitBuilder
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer, serve
 from mkfs.units import KIB, MIB
-from tests.support.mounting import SOURCE, Shell
+from tests.support.mounting import SOURCE, Shell, state_of, wait_for
 from tests.support.soak_reader import Pulse
 
 MOUNTS: Final = 2
@@ -158,7 +159,7 @@ class Soak:
             environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{SOURCE}:{SOURCE.parent}"}
             with (self._directory / f"reader{number}.err").open("wb") as said:
                 command = [sys.executable, "-P", "-m", "tests.support.soak_reader", *words]
-                self._readers.append(subprocess.Popen(command, env=environment, stderr=said))
+                self._readers.append(subprocess.Popen(command, env=environment, stderr=said, process_group=0))
             self._pulses.append((path, pulse))
 
     def mount(self, number: int) -> None:
@@ -243,14 +244,29 @@ class Soak:
                 os.kill(pid, signal.SIGCONT)
 
     @contextmanager
+    def _halted(self) -> Iterator[None]:
+        """No daemon does anything for the length of the block, nor is in a system call."""
+        for pid in self._pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_for(lambda: all(map(_stands_still, self._pids)))
+            yield
+        finally:
+            for pid in self._pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
     def flipped(self) -> Iterator[None]:
         """A bit of a cache file, on the disk and in the page cache."""
         path = self._some_cache_file()
         if path is not None:
-            with suppress(OSError), path.open("r+b", buffering=0) as file:
+            # no writer of ours changes published bytes: the disk does, so the pages nobody hashed must be dropped with it,
+            # before anybody reads them
+            with self._halted(), suppress(OSError), path.open("r+b", buffering=0) as file:
                 at = self.chance.randrange(max(1, path.stat().st_size))
                 byte = os.pread(file.fileno(), 1, at)
-                # no writer of ours changes published bytes: the disk does, so the pages nobody hashed must be dropped with it
                 if byte:
                     os.pwrite(file.fileno(), bytes([byte[0] ^ 1]), at)
                     os.fsync(file.fileno())
@@ -266,13 +282,16 @@ class Soak:
         yield
 
     def _some_cache_file(self) -> Path | None:
-        files = [path for path in (self._shell.cache / "layers").rglob("*") if path.is_file()]
-        return self.chance.choice(sorted(files)) if files else None
+        """Passes over what is evicted while it looks, as `Path.rglob` does not."""
+        layers = self._shell.cache / "layers"
+        files = sorted(Path(directory, name) for directory, _, names in os.walk(layers) for name in names)
+        return self.chance.choice(files) if files else None
 
     def finish(self) -> Report:
         """Ends everything; what it came to."""
         for reader in self._readers:
-            reader.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(reader.pid, signal.SIGKILL)  # with the child that maps a file for it
             reader.wait()
         for number, (path, pulse) in enumerate(self._pulses):
             pulse.look()
@@ -284,13 +303,19 @@ class Soak:
             with suppress(FileNotFoundError):
                 self.report.errors.update(json.loads(path.with_suffix(".json").read_text()))
         for place in self._places:
-            self._shell.run("umount", place)
+            self._umount(place)
         if not self._shell.is_tidy():
             self.report.stuck.append(f"left behind: {self._shell.mounts()} {self._shell.processes()}")
             self._shell.tidy_up()
         logs = [path.read_text("utf-8", "replace") for path in self._shell.home.glob("*.log")]
         self.report.tracebacks = sum(log.count("Traceback (most recent call last)") for log in logs)
         return self.report
+
+    def _umount(self, place: Path) -> None:
+        """As soon as nobody is in it: children of readers were just killed, and nobody can wait for them."""
+        until = time.monotonic() + STUCK_SECONDS
+        while self._shell.run("umount", place).exit_code == Busy.exit_code and time.monotonic() < until:
+            pass
 
 
 def soak(directory: Path, plan: Plan, say: Callable[[str], None] = lambda _line: None) -> Report:
@@ -389,6 +414,17 @@ def _write(path: Path, body: BlobBody) -> None:
     with path.open("wb") as file:
         for start in range(0, body.size_bytes, MIB):
             file.write(body.read(ByteRange(start, min(start + MIB, body.size_bytes))))
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether each thread of the process is stopped, or gone."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except FileNotFoundError:
+        return True
+    with suppress(FileNotFoundError, ProcessLookupError):  # one ended meanwhile: look again
+        return all(state_of(int(thread)) in "TZX" for thread in threads)
+    return False
 
 
 def _private_bytes(pid: int) -> int:
