@@ -64,7 +64,7 @@ def main() -> None:
     starts = range(0, len(original), BLOCK_BYTES)
     started = threading.Barrier(readers + 1)
     wrong: list[int] = []
-    errors: Counter[str] = Counter()
+    first: list[str] = []  # the first error of each reader that met one; a count would lose some where two add to it at once
 
     def read(number: int) -> None:
         file, met = -1, ""
@@ -72,9 +72,9 @@ def main() -> None:
             file = os.open(path, os.O_RDONLY)
         except OSError as failure:
             met = name_of(failure)
-        first = number * len(starts) // readers
+        begin = number * len(starts) // readers
         started.wait()
-        for start in (*starts[first:], *starts[:first]) if file >= 0 else ():
+        for start in (*starts[begin:], *starts[:begin]) if file >= 0 else ():
             try:
                 data = os.pread(file, BLOCK_BYTES, start)
             except OSError as failure:
@@ -83,7 +83,7 @@ def main() -> None:
                 if data != original[start : start + BLOCK_BYTES]:
                     wrong.append(start)
         if met:
-            errors[met] += 1
+            first.append(met)
 
     threads = [threading.Thread(target=read, args=(number,)) for number in range(readers)]
     for thread in threads:
@@ -93,7 +93,7 @@ def main() -> None:
     started.wait()
     for thread in threads:
         thread.join()
-    sys.stdout.write(json.dumps({"wrong": wrong, "errors": errors}) + "\n")
+    sys.stdout.write(json.dumps({"wrong": wrong, "errors": Counter(first)}) + "\n")
 
 
 if __name__ == "__main__":
