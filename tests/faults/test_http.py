@@ -204,7 +204,9 @@ class Cut(Shell):
     """Somebody in a network of their own, which leads nowhere, where names are looked up as `HOW` says (nsswitch.conf)."""
 
     def words(self, *arguments: str | Path) -> list[str | Path]:
-        script = 'mount --bind "$0/nsswitch.conf" /etc/nsswitch.conf; mount --bind "$0/resolv.conf" /etc/resolv.conf; exec "$@"'
+        # First goes what a new namespace has a copy of: the daemons of other tests' mounts would not end before it does.
+        script = "umount --all --lazy --internal-only --types fuse.kitfs 2>/dev/null || true; "
+        script += 'mount --bind "$0/nsswitch.conf" /etc/nsswitch.conf; mount --bind "$0/resolv.conf" /etc/resolv.conf; exec "$@"'
         unshare = ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-euc", script, self.home]
         return [*unshare, *super().words(*arguments)]
 
