@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 import pytest
 
 from mkfs.ranges import ByteRange
+from mkfs.registry.retries import STALL_BYTES
 from mkfs.testing import faults, planted
 from mkfs.testing.access import Bearer
 from mkfs.testing.answers import Answer
@@ -220,6 +221,7 @@ def no_such_name(how: str) -> Prepare:
     return prepare
 
 
+_TRICKLE: Final = f" s (expected at least {STALL_BYTES})"  # the seconds are measured: 31 where each byte came a little later
 _MULTIPART: Final = faults.Status(206, {"Content-Type": "multipart/byteranges; boundary=a:b"}, b"--a:b\r\n\r\nx\r\n--a:b--\r\n")
 _FAR: Final = faults.WrongContentRange(f"bytes 1-2/{layer_at(KIT, 'w.bin').body.size_bytes}")
 _PARTIAL: Final = replace(WEIGHTS, header="^range: ")
@@ -227,9 +229,9 @@ CASES: Final[Mapping[str, Case]] = {
     # those that take longest first
     "no answer": refused("no byte for 25 s", faults.Withhold()),
     "a manifest that stalls": refused("no byte for 30 s", faults.Stall(100)),
-    "a manifest of 1 byte a second": refused("bytes in 30 s", faults.Slow(1)),
+    "a manifest of 1 byte a second": refused(_TRICKLE, faults.Slow(1)),
     "a layer that stalls": lasting("no byte for 30 s", faults.Stall(100)),
-    "a layer of 1 byte a second": lasting("bytes in 30 s", faults.Slow(1)),
+    "a layer of 1 byte a second": lasting(_TRICKLE, faults.Slow(1)),
     "blackhole": Case(behind_silence, UNREACHABLE, "no connection within 10 s"),
     "a wrong Content-Range, always": lasting("not the range that was asked for", _FAR),
     "a short body, always": lasting("", faults.ShortBody(10)),
