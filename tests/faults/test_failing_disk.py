@@ -16,7 +16,7 @@ from mkfs.testing.serving import RegistryServer
 from mkfs.units import MIB
 from tests.faults.conftest import Disk, drop_cached
 from tests.support.kit_parts import wrong_files
-from tests.support.mounting import Mount, Shell, refusal_of
+from tests.support.mounting import Mount, Shell, refusal_of, wait_for
 
 pytestmark = [pytest.mark.fuse, pytest.mark.fault("K")]
 
@@ -123,7 +123,8 @@ def test_a_disk_that_becomes_read_only(reference: str, kit: Kit, shell: Shell, d
     place = disk("size=64m")
     with on(shell, place / "cache").mounted(reference) as mount:
         mount.path("adapter.bin").read_bytes()
-        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        # refused while the daemon has a file open to write, as it may a moment longer: a lock that it showed progress in
+        wait_for(lambda: subprocess.run(["mount", "-o", "remount,ro", place], check=False).returncode == 0)
         drop_cached(mount.place)
         for _ in range(2):
             assert wrong_files(mount.place, kit) == []
