@@ -329,6 +329,7 @@ def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with ThreadPoolExecutor(AT_ONCE) as pool:
         play = partial(played, authority=authority)
         yield {name: pool.submit(play, case, root / str(n)) for n, (name, case) in enumerate(CASES.items()) if name in wanted}
+        pool.shutdown(cancel_futures=True)  # what only tests in the other worker look at
 
 
 @pytest.mark.fault("H")
