@@ -19,7 +19,7 @@ from mkfs.registry.retries import DEADLINE_SECONDS
 from mkfs.registry.urls import Origin
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import serve
-from tests.support.talking import speaking
+from tests.support.talking import nobody, speaking
 
 HOST = Origin("https", "registry.test", 443)
 URL = "https://registry.test/?pl4nted"
@@ -36,9 +36,8 @@ async def resolve(registry: str) -> Unreachable:
 
 
 async def test_nobody_at_the_port_is_told_at_once() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    error = await resolve(f"127.0.0.1:{port}")
+    with nobody() as port:
+        error = await resolve(f"127.0.0.1:{port}")
     assert (error.what, error.where) == ("connection refused", f"127.0.0.1:{port}")
     assert isinstance(error, Hopeless)
 

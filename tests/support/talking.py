@@ -1,10 +1,18 @@
-"""Ports with somebody behind them who is no registry: for what a client does with answers that nobody should give."""
+"""Ports with nobody behind them, or somebody who is no registry: for what a client does with answers that nobody should give."""
 
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+
+
+@contextmanager
+def nobody() -> Iterator[int]:
+    """A port that refuses connections. It is taken, so that no server of another test gets it meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
 @contextmanager

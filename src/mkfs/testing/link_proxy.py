@@ -33,7 +33,9 @@ _FAILED: Final = select.EPOLLERR | select.EPOLLHUP  # seen by whoever reads or w
 @final
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What went through a link since it was made. Bytes are counted when they are handed to the receiving socket."""
+    """What went through a link since it was made. Bytes are counted right before the receiving socket gets them, and those that it
+    does not take are taken back: who has the last byte finds it counted.
+    """
 
     connections: int
     up_bytes: int  # to the origin
@@ -219,7 +221,7 @@ class _Lane:
         try:
             while self._arrived_bytes and self.target.writable:
                 head = self._data[0]
-                count = self.target.socket.send(head[: self._arrived_bytes])
+                count = self._send(head[: self._arrived_bytes])
                 given_bytes += count
                 self._arrived_bytes -= count
                 if count < len(head):
@@ -229,12 +231,21 @@ class _Lane:
         except BlockingIOError:
             self.target.writable = False
         if given_bytes:
-            self.direction.carried_bytes += given_bytes
             self.direction.wire.taken(self.flow, given_bytes, self._taken_ns or now_ns)
         self._taken_ns = None  # whatever is left waits for its receiver
         if self._end_arrived and not self._arrived_bytes and not self.finished:
             self.finished = True
             self.target.socket.shutdown(socket.SHUT_WR)
+
+    def _send(self, data: memoryview) -> int:
+        """How much of `data` the target took, counted."""
+        count = 0
+        self.direction.carried_bytes += len(data)
+        try:
+            count = self.target.socket.send(data)
+        finally:
+            self.direction.carried_bytes -= len(data) - count
+        return count
 
     def read(self, now_ns: int) -> None:
         """Reads ahead. Raises `OSError` where the source broke."""
