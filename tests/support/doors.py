@@ -54,10 +54,13 @@ class Door:
         self._turned = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._fillers: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._port = self._listener.getsockname()[1]
+        self._taken = socket.socket()  # never listens: while the door refuses, no server of another test gets its port
+        self._taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._taken.bind(("127.0.0.1", 0))
+        self._port = self._taken.getsockname()[1]
         self.host = f"127.0.0.1:{self._port}"
         self.connections = 0
+        self._listener = socket.create_server(("127.0.0.1", self._port))
         self._accept()
         if way != OPEN:
             self.way = way
@@ -78,6 +81,7 @@ class Door:
     def end(self) -> None:
         """Refuses, and waits for its threads."""
         self.way = REFUSING
+        self._taken.close()
         for thread in self._threads:
             thread.join()
 
