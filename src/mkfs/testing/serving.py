@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
+from time import monotonic
 from typing import Final, cast, final
 from urllib.parse import unquote, urlsplit
 
@@ -33,7 +34,7 @@ _BODY_LIMIT_BYTES: Final = 128 * MIB  # of a request, which is kept in memory: t
 _BEGINNING_BYTES: Final = 64 * KIB  # what is read of one that is longer: a client that sends a little more still sees the answer
 _SENDFILE_BYTES: Final = 8 * MIB  # per call: large enough to keep Python out of it
 _BACKLOG: Final = 512  # hundreds of readers may connect at once
-_STOP_SECONDS: Final = 10.0  # for the threads of connections that were just shut down; they have nothing left to wait for
+_STOP_SECONDS: Final = 30.0  # for the threads of connections that were just shut down; they have nothing left to wait for
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close sends RST
 
 
@@ -52,7 +53,8 @@ class RegistryServer(ThreadingHTTPServer):
         self.registry = registry
         self._stopping = Gate()
         self._live: set[socket.socket] = set()
-        self._changed = threading.Condition()
+        self._carriers: list[threading.Thread] = []  # of connections; `_accepting`'s until that has ended
+        self._lock = threading.Lock()
         super().__init__(address, _Connection)
         self._accepting = threading.Thread(target=self._accept, name=f"registry {self.host}", daemon=True)
 
@@ -87,22 +89,30 @@ class RegistryServer(ThreadingHTTPServer):
     def stop(self) -> None:
         """Ends listening and every connection; returns when their threads are done."""
         self._stopping.release()
-        with self._changed:
+        with self._lock:
             for connection in self._live:
                 _shut(connection)
         socket.create_connection((self.server_name, self.server_port)).close()  # wakes `_accept`
         self._accepting.join()
-        with self._changed:
-            if not self._changed.wait_for(lambda: not self._live, _STOP_SECONDS):
-                _log.error("%d connections of the test registry did not end", len(self._live))
+        end = monotonic() + _STOP_SECONDS
+        for thread in self._carriers:
+            thread.join(max(0, end - monotonic()))
+        if left := sum(thread.is_alive() for thread in self._carriers):
+            _log.error("%d connections of the test registry did not end", left)
         self.server_close()
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
         """Accepts one more connection."""
         connection, address = super().get_request()
-        with self._changed:
+        with self._lock:
             self._live.add(connection)
         return connection, address
+
+    def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
+        """Serves one more connection, in a thread of its own."""
+        thread = threading.Thread(target=self.process_request_thread, args=(request, client_address), daemon=True)
+        thread.start()
+        self._carriers = [*(each for each in self._carriers if each.is_alive()), thread]
 
     def verify_request(self, request: object, client_address: object) -> bool:  # noqa: ARG002 - the base class's
         """Turns away who comes while the server stops."""
@@ -120,9 +130,8 @@ class RegistryServer(ThreadingHTTPServer):
         os.close(connection.detach())
 
     def _forget(self, connection: socket.socket) -> None:
-        with self._changed:
+        with self._lock:
             self._live.discard(connection)
-            self._changed.notify_all()
 
     def wait(self, gate: Gate | None, seconds: float | None) -> None:
         """Blocks until `gate` opens, `seconds` are over, or the server stops: `_Ended`, so that who was held sends nothing more."""
