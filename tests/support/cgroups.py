@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from tests.support.mounting import wait_for
 
 _FIRST, _SECOND = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
 
@@ -25,8 +27,15 @@ class Cgroup:
             yield group
         finally:
             for pid in (group.directory / "cgroup.procs").read_text().split():
-                (group.directory.parent / "cgroup.procs").write_text(pid)
-            os.rmdir(group.directory)
+                with suppress(ProcessLookupError):  # it ends just now
+                    (group.directory.parent / "cgroup.procs").write_text(pid)
+            wait_for(group._is_gone)
+
+    def _is_gone(self) -> bool:
+        """Whether it could be removed: for a moment it is in use by who has just ended in it."""
+        with suppress(OSError):
+            os.rmdir(self.directory)
+        return not self.directory.exists()
 
     @property
     def _is_first(self) -> bool:

@@ -6,6 +6,7 @@ trio's, so an autojump clock passes the time of others meanwhile.
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, final
 
 import trio
@@ -70,7 +71,8 @@ class Gate:
         def wake() -> None:
             if _on_loop(token):
                 opened.set()
-            else:
+                return
+            with suppress(trio.RunFinishedError):  # whoever was held was cancelled at the same moment, and its loop has ended
                 token.run_sync_soon(opened.set)
 
         self.enter(wake)
