@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from mkfs.errors import NotAuthorised, Unreachable
@@ -160,6 +161,29 @@ async def test_a_reader_that_leaves_does_not_take_the_token_from_the_others(
         nursery.start_soon(stay)
         nursery.start_soon(stay)
     assert got == [DATA[5:105]] * 2
+
+
+async def test_so_it_is_where_a_token_that_was_refused_is_renewed(
+    registry: MemoryRegistry, client: Client, reference: Reference, blob: Descriptor
+) -> None:
+    issuer = TokenIssuer(anonymous=True, realm=REALM)
+    registry.access = Bearer(issuer)
+    repository = client().repository(reference)
+    await read(repository, blob)
+    issuer.revoke()
+    registry.faults.install(Fault(Match(path="/token"), faults.Withhold(), times=1))
+    got = []
+
+    async def stay() -> None:
+        got.append(await read(repository, blob))
+
+    async with trio.open_nursery() as nursery, trio.open_nursery() as leaving:
+        leaving.start_soon(read, repository, blob)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(stay)
+        await trio.testing.wait_all_tasks_blocked()
+        leaving.cancel_scope.cancel()
+    assert got == [DATA[5:105]]
 
 
 @pytest.mark.parametrize(("expires_in", "fresh_seconds"), [(None, 45), (40, 30), (300, 280), (10**9, 86_380)])

@@ -67,6 +67,7 @@ class _Token:
 @dataclass(slots=True, eq=False)
 class _Flight:
     landed: trio.Event = field(default_factory=trio.Event)
+    brought: bool = False  # a token; neither this nor an error: the leader was cancelled
     error: MkfsError | None = None
 
 
@@ -104,7 +105,8 @@ class Tokens:
             await flight.landed.wait()
             if flight.error is not None:
                 raise copy.copy(flight.error) from flight.error
-            refused = ""  # what just landed is fresh, even where a server gives the same token to everybody
+            if flight.brought:
+                refused = ""  # what just landed is fresh, even where a server gives the same token to everybody
 
     def forget(self, access: Access) -> None:
         """Drops the token: it was fetched with credentials that do not hold any more."""
@@ -114,6 +116,7 @@ class Tokens:
         flight = self._flights[access] = _Flight()
         try:
             token = self._kept[access] = await self._fetch(access, credential)
+            flight.brought = True
         except NotAuthorised as error:
             flight.error = self._refused[access, credential] = error
             raise
