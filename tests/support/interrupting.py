@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-MOST_STEPS = 100  # of one request, or of several in a row; loops over the steps end long before
+MOST_STEPS = 500  # of one request, or of several in a row: more on a busy machine, where answers come in more pieces
 
 
 class Interrupt(trio.abc.Instrument):
