@@ -29,7 +29,6 @@ LOGINS: Final = ("config.json", "auth.json", "credentials.json", "logins*.json",
 
 _OURS: Final = "mkfs"
 _READ_BYTES: Final = 1 << 20  # of a file, from its beginning: logs and documents are shorter, what is longer are bytes of models
-_SKIPPED: Final = (PermissionError, FileNotFoundError)
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
 
 
@@ -147,9 +146,12 @@ def _files(directory: Path) -> Iterator[Path]:
     """
     device, waiting = directory.stat().st_dev, [directory]
     while waiting:
-        with suppress(*_SKIPPED), os.scandir(waiting.pop()) as entries:
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
-                about = entry.stat(follow_symlinks=False)
+                try:
+                    about = entry.stat(follow_symlinks=False)
+                except OSError:  # of one that goes just now, or a mount that nobody serves: the others are there
+                    continue
                 if stat.S_ISDIR(about.st_mode) and about.st_dev == device:
                     waiting.append(Path(entry.path))
                 elif stat.S_ISREG(about.st_mode) and not any(fnmatch.fnmatch(entry.name, name) for name in LOGINS):
@@ -159,7 +161,7 @@ def _files(directory: Path) -> Iterator[Path]:
 def _beginning(path: Path) -> bytes:
     try:
         descriptor = os.open(path, _FLAGS)
-    except _SKIPPED:
+    except OSError:
         return b""
     try:
         return os.read(descriptor, _READ_BYTES)

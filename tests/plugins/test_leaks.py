@@ -2,7 +2,11 @@
 
 import base64
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -84,6 +88,24 @@ def test_another_file_may_where_the_test_says_so_and_only_while_it_does(run: Run
     result = run("pass", mark)
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["announced, but there is no secret in home/*.toml"])
+
+
+def test_a_file_that_goes_while_others_are_searched_hides_none_of_them(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        name = "gone"
+
+        def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+            raise FileNotFoundError
+
+    scan = os.scandir
+
+    @contextmanager
+    def scandir(place: Path) -> Iterator[list[object]]:
+        with scan(place) as entries:
+            yield [Gone(), *entries]
+
+    monkeypatch.setattr("tests.plugins.leaks.os", SimpleNamespace(**{**vars(os), "scandir": scandir}))
+    run("(tmp_path / 'x').write_text(SECRET)").assert_outcomes(passed=1, errors=1)
 
 
 def test_a_test_that_fails_keeps_its_own_reason(run: Run) -> None:
