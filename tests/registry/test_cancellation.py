@@ -32,7 +32,7 @@ from tests.support.docker_registry import running
 from tests.support.interrupting import MOST_STEPS, interrupted
 from tests.support.little_model import BLOB_PATH, DATA, MANIFEST, MANIFEST_DIGEST, MEDIA_TYPE
 
-HANG_SECONDS = 20  # of real time: a leak shows as a request that waits for ever
+HANG_SECONDS = 20  # of real time, for one step: a leak shows as a request that waits for ever
 ROUNDS = 10  # trio leaves to chance who goes first, so each order comes up
 
 
@@ -75,13 +75,14 @@ async def test_the_bare_pool_loses_no_slot_when_all_who_wait_for_one_leave_at_on
 
 
 async def test_the_bare_pool_loses_no_slot_at_any_await(registry: MemoryRegistry) -> None:
-    with serve(registry) as server, trio.fail_after(HANG_SECONDS):
+    with serve(registry) as server, trio.fail_after(HANG_SECONDS) as hang:
         async with httpcore2.AsyncConnectionPool(max_connections=2) as pool:
 
             async def work() -> None:
                 await pool.request("GET", f"{server.url}{BLOB_PATH}")
 
             for step in range(1, MOST_STEPS):
+                hang.deadline = trio.current_time() + HANG_SECONDS
                 through = await interrupted(work, tasks=6, at_step=step)
                 await work()
                 if through == 6:
@@ -92,7 +93,7 @@ async def test_the_bare_pool_loses_no_slot_at_any_await(registry: MemoryRegistry
 
 @pytest.mark.usefixtures("_both_ways")
 async def test_a_reader_may_be_cancelled_at_any_await(registry: MemoryRegistry, blob: Descriptor) -> None:
-    with serve(registry) as server, trio.fail_after(HANG_SECONDS):
+    with serve(registry) as server, trio.fail_after(HANG_SECONDS) as hang:
         client, repository = client_of(server)
         async with client:
 
@@ -101,6 +102,7 @@ async def test_a_reader_may_be_cancelled_at_any_await(registry: MemoryRegistry, 
                     assert b"".join([piece async for piece in stream]) == DATA[5:50_005]
 
             for step in range(1, MOST_STEPS):
+                hang.deadline = trio.current_time() + HANG_SECONDS
                 through = await interrupted(work, tasks=HOST_SLOTS + 4, at_step=step)
                 assert client.statistics().answers == 0
                 await work()
@@ -111,10 +113,11 @@ async def test_a_reader_may_be_cancelled_at_any_await(registry: MemoryRegistry, 
 
 async def test_a_push_may_be_cancelled_at_any_await(registry: MemoryRegistry) -> None:
     subject = Descriptor(MEDIA_TYPE, MANIFEST_DIGEST, len(MANIFEST))
-    with serve(registry) as server, trio.fail_after(6 * HANG_SECONDS):
+    with serve(registry) as server, trio.fail_after(HANG_SECONDS) as hang:
         client, repository = client_of(server)
         async with client:
             for step in range(1, MOST_STEPS):
+                hang.deadline = trio.current_time() + HANG_SECONDS
                 attached = Attached(subject, document=f"document {step}".encode() * 30_000)
 
                 async def work(attached: Attached = attached) -> None:
@@ -135,7 +138,7 @@ async def test_whatever_is_asked_may_be_cancelled_at_any_await(
     """By way of a mirror that fails, a token, and a storage host with addresses that become too old."""
     mirror = MemoryRegistry()
     mirror.faults.install(Fault(Match(), faults.Status(503)))
-    with serve(registry) as server, serve(storage) as behind, serve(mirror) as before, trio.fail_after(6 * HANG_SECONDS):
+    with serve(registry) as server, serve(storage) as behind, serve(mirror) as before, trio.fail_after(HANG_SECONDS) as hang:
         issuer = TokenIssuer(anonymous=True)
         registry.access = Bearer(issuer)
         registry.faults.install(Fault(Match(path="/v2/.*/blobs/"), faults.Redirect(f"{behind.url}/storage/{{digest}}")))
@@ -145,6 +148,7 @@ async def test_whatever_is_asked_may_be_cancelled_at_any_await(
         reference = Reference.parse(f"localhost:{server.port}/team/model:7b")
         settings = ClientSettings(hosts=HostsSettings((str(tmp_path),)))
         for step in range(1, MOST_STEPS):
+            hang.deadline = trio.current_time() + HANG_SECONDS
             async with RegistryClient(settings, Credentials.anonymous()) as client:
                 repository = client.repository(reference)
 
@@ -174,8 +178,9 @@ async def test_a_handshake_may_be_cancelled_at_any_await(docker_registry: Path, 
     settings = ClientSettings(plain_http=False, tls=TlsSettings(ca_file=str(authority.own.cert)))
     with running(docker_registry, tmp_path / "registry", tls=authority.signed(tmp_path, "server")) as server:
         reference = Reference.parse(f"{server.host}/team/model:7b")
-        with trio.fail_after(3 * HANG_SECONDS):
+        with trio.fail_after(HANG_SECONDS) as hang:
             for step in range(1, MOST_STEPS):
+                hang.deadline = trio.current_time() + HANG_SECONDS
                 async with RegistryClient(settings, Credentials.anonymous()) as client:
                     repository = client.repository(reference)
 
