@@ -120,12 +120,13 @@ def test_a_service_manager_that_is_gone_is_complained_of_once(tmp_path: Path, ca
 
 
 @pytest.mark.logs("the service manager cannot be told: timed out")
-def test_a_service_manager_that_does_not_listen_holds_nobody_up_for_long(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_manager_that_does_not_listen_holds_nobody_up_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mkfs.service.notify._SEND_SECONDS", 0.001)
-    told = notifier(manager)
-    for _ in range(2000):  # more than a socket holds (net.unix.max_dgram_qlen)
-        told.status("x")
-    assert manager.hear(0) == {"STATUS": "x"}
+    with service_manager(tmp_path / "notify", busy=True) as manager:
+        told = notifier(manager)
+        for _ in range(2000):  # more than a socket holds (net.unix.max_dgram_qlen)
+            told.status("x")
+        assert manager.hear(0) == {"STATUS": "x"}
 
 
 def test_the_environment_is_read_and_emptied() -> None:
