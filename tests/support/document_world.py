@@ -62,7 +62,7 @@ def run_blocks(blocks: list[Block]) -> list[tuple[Block, int, str]]:
 def main() -> None:
     """Builds the world, runs what stdin asks for, and answers on stdout. The namespaces end with this process."""
     asked: list[tuple[str, str]] = json.load(sys.stdin)
-    subprocess.run(LET_GO.split(), check=True)
+    subprocess.run(["sh", "-euc", LET_GO], check=True)
     _bring_up_loopback()
     _cover()
     os.chdir(ROOT)  # again: what stood here is covered now

@@ -46,10 +46,14 @@ class Mount8:
     sbin: Path  # what it has as /sbin
     fstab: Path  # what it has as /etc/fstab
 
+    def inside(self, *words: str | Path) -> list[str | Path]:
+        """The command line that runs `words` in it, in the process that it starts."""
+        return ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--wdns=/", *words]
+
     def run(self, *words: str | Path, environment: Mapping[str, str] | None = None) -> Ran:
         """Runs a command in it, with the shell's environment or `environment` alone."""
         done = subprocess.run(
-            ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--wdns=/", *words],
+            self.inside(*words),
             env=self.shell.variables() if environment is None else dict(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,

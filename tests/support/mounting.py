@@ -166,6 +166,10 @@ class Shell:
         mark = f"HOME={self.home}".encode()
         return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdecimal() and mark in environment_of(entry)]
 
+    def is_busy(self) -> bool:
+        """Whether a thread of its processes has something to do at this moment, be it that it waits for a processor."""
+        return any(state in "RD" for pid in self.processes() for state in states_of_threads(pid))
+
     def mounts(self) -> list[Path]:
         """Everything that is mounted below the home."""
         places = [Path(os.fsdecode(mount.place)) for mount in mounts()]
@@ -232,9 +236,10 @@ class Mount:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """The daemon answers nobody for the length of the block (SIGSTOP)."""
+        """The daemon answers nobody for the length of the block (SIGSTOP): no thread of it runs any more when that begins."""
         os.kill(self.pid, signal.SIGSTOP)
         try:
+            wait_for(lambda: set(states_of_threads(self.pid)) == {"T"})
             yield
         finally:
             os.kill(self.pid, signal.SIGCONT)
@@ -277,6 +282,32 @@ def wait_for(what: Callable[[], bool], seconds: float = _COMMAND_SECONDS) -> Non
 def state_of(pid: int) -> str:
     """The letter of the process's state (proc_pid_stat(5)): T is stopped, D waits and hears no signal."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def states_of_threads(pid: int) -> list[str]:
+    """The same of each thread of the process. One that runs on another processor stops a moment after the signal was sent."""
+    found = []
+    with suppress(FileNotFoundError):  # the process has ended
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):  # the thread has
+                found.append((thread / "stat").read_text().rpartition(")")[2].split()[0])
+    return found
+
+
+def open_files(pid: int) -> dict[int, str]:
+    """What the process has open, by descriptor. Threads of it open and close files meanwhile."""
+    found = {}
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found[int(descriptor.name)] = str(descriptor.readlink())
+    return found
+
+
+def name_of(pid: int) -> str:
+    """The process's name (proc_pid_comm(5)); "" of one that has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+    return ""
 
 
 def refusal_of(work: Callable[[], object]) -> str:

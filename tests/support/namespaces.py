@@ -12,8 +12,12 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 _UNSHARE: Final = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc")
 # A namespace begins with a copy of every mount that is there, those of tests beside this one, too. As long as it had them, their
-# file systems would not end when they are unmounted, nor would the processes that serve them.
-LET_GO: Final = "umount --all --lazy --types fuse.kitfs"
+# file systems would not end when they are unmounted, nor would the processes that serve them. The uppermost goes first, so that
+# what covers one goes as well; one that no path leads to stays, and is no reason to fail.
+LET_GO: Final = r"""
+last() { sed -n 's/^[^ ]* [^ ]* [^ ]* [^ ]* \([^ ]*\) .* - fuse\.kitfs .*/\1/p' /proc/self/mountinfo | tail -n 1; }
+while place=$(last) && [ -n "$place" ] && umount -i -c --lazy "$(printf %b "$place")" 2>/dev/null; do :; done
+"""
 _FEW_DEVICES: Final = """
 mount -t tmpfs -o mode=755 none /mnt
 for each in null zero full random urandom; do touch /mnt/$each; mount --bind /dev/$each /mnt/$each; done

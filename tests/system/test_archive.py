@@ -18,6 +18,7 @@ from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer
 from mkfs.units import MIB
 from tests.support.kit_parts import content_of
+from tests.support.namespaces import LET_GO
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = f"kitfs-{__version__}-linux-{platform.machine()}"
@@ -105,7 +106,7 @@ def test_it_runs_from_any_directory_where_there_is_no_python(
     subprocess.run(["tar", "-xzf", archive, "-C", root / "opt"], check=True)
     (root / "opt" / NAME).rename(root / "opt" / "here")
     unshare = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child")
-    words = [*unshare, "sh", "-euc", PREPARE, "sh", root, USE, f"{server.host}/carried/kit:1"]
+    words = [*unshare, "sh", "-euc", LET_GO + PREPARE, "sh", root, USE, f"{server.host}/carried/kit:1"]
     done = subprocess.run(
         words, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, capture_output=True, text=True, timeout=_SECONDS, check=False
     )

@@ -15,7 +15,7 @@ from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer
 from mkfs.units import MIB
 from tests.support.kit_parts import wrong_files
-from tests.support.mounting import Shell, ended, refusal_of
+from tests.support.mounting import Shell, ended, open_files, refusal_of
 from tests.support.pushing import Pusher
 
 pytestmark = [pytest.mark.fuse, pytest.mark.registry]
@@ -76,8 +76,8 @@ def test_what_the_command_has_open_or_lacks_is_nothing_to_the_daemon(reference: 
         assert shell.run("mount", reference, place, around=["sh", "-c", f'exec "$@" {descriptors}', "sh"]).exit_code == 0
         assert (place / "README.md").read_bytes() == README
         (daemon,) = shell.processes()
-        opened = {number: os.readlink(f"/proc/{daemon}/fd/{number}") for number in os.listdir(f"/proc/{daemon}/fd")}
-        assert [opened[number] for number in "012"] == ["/dev/null", "/dev/null", str(shell.home / f"{place.name}.log")]
+        opened = open_files(daemon)
+        assert [opened[number] for number in range(3)] == ["/dev/null", "/dev/null", str(shell.home / f"{place.name}.log")]
         assert "/dev/zero" not in opened.values()
     finally:
         shell.run("umount", place)

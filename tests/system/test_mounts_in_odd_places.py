@@ -19,7 +19,8 @@ from mkfs.testing.serving import RegistryServer
 from mkfs.units import MIB
 from tests.support.kit_parts import wrong_files
 from tests.support.leftovers import left_behind
-from tests.support.mounting import Mount, Shell, ended, refusal_of
+from tests.support.mounting import Mount, Shell, ended, name_of, refusal_of
+from tests.support.namespaces import LET_GO
 
 pytestmark = pytest.mark.fuse
 
@@ -190,13 +191,13 @@ exec sleep 600
 @contextmanager
 def mounted_in_a_namespace(reference: str, shell: Shell, place: Path) -> Iterator[int]:
     """A mount that nobody here sees. The pid of its daemon."""
-    script = ["sh", "-euc", IN_A_NAMESPACE, "sh", sys.executable, reference, place, shell.home / "mnt.log"]
+    script = ["sh", "-euc", LET_GO + IN_A_NAMESPACE, "sh", sys.executable, reference, place, shell.home / "mnt.log"]
     words = ["unshare", "--mount", "--propagation", "private", *script]
     with subprocess.Popen(words, env=shell.variables(), stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == README
-            (daemon,) = [pid for pid in shell.processes() if Path(f"/proc/{pid}/comm").read_text() == "kitfs\n"]
+            (daemon,) = [pid for pid in shell.processes() if name_of(pid) == "kitfs"]
             yield daemon
         finally:
             process.kill()

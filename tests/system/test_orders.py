@@ -17,14 +17,15 @@ from mkfs.testing.faults import Fault, Match, Withhold
 from mkfs.testing.kits import KitBuilder
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer
-from mkfs.units import MIB
+from mkfs.units import KIB, MIB
 from tests.support.kit_parts import content_of, layer_at, wrong_files
-from tests.support.mounting import Mount, Shell, ended, wait_for
+from tests.support.mounting import Mount, Shell, ended, open_files, wait_for
 from tests.support.service_manager import service_manager
 
 pytestmark = pytest.mark.fuse
 
 WAIT_SECONDS = 30
+READ_BYTES = 128 * KIB
 KIT = KitBuilder("orders", seed=12).model("weights.bin", 3 * MIB).docs("README.md", b"# orders\n").build()
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,10 +38,15 @@ def reference(registry: MemoryRegistry, server: RegistryServer) -> str:
 
 @contextmanager
 def reader_waiting(mount: Mount, registry: MemoryRegistry) -> Iterator[tuple[subprocess.Popen[bytes], Withhold]]:
-    """A process that reads the weights and waits for a registry that does not answer."""
+    """A process that reads the beginning of the weights and waits for a registry that does not answer.
+
+    In one request of the kernel, which nobody repeats (O_DIRECT): what it is told is what the mount answered, however late it gets
+    a processor.
+    """
     withhold = Withhold()
     registry.faults.install(Fault(Match("GET", digest=layer_at(KIT, "weights.bin").digest), withhold))
-    with subprocess.Popen(["cat", mount.path("weights.bin")], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as reader:
+    words = ["dd", f"if={mount.path('weights.bin')}", "iflag=direct", f"bs={READ_BYTES}", "count=1", "status=none"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as reader:
         try:
             assert withhold.gate.wait_until_held()
             yield reader, withhold
@@ -61,7 +67,7 @@ def test_a_reader_whose_bytes_come_in_time_gets_them(reference: str, registry: M
         os.kill(mount.pid, signal.SIGTERM)
         told(mount, "SIGTERM: ending the mount")
         withhold.release()
-        assert reader.communicate(timeout=WAIT_SECONDS)[0] == content_of(KIT, "weights.bin").read(ByteRange(0, 3 * MIB))
+        assert reader.communicate(timeout=WAIT_SECONDS)[0] == content_of(KIT, "weights.bin").read(ByteRange(0, READ_BYTES))
         assert ended(mount.pid)
         assert not mount.is_mounted()
 
@@ -151,8 +157,7 @@ def test_a_log_that_was_rotated_goes_on_in_a_new_file(reference: str, shell: She
         old = mount.log_file.rename(shell.home / "old.log")
         os.kill(mount.pid, signal.SIGHUP)
         wait_for(lambda: mount.log_file.exists() and "the log goes on here" in mount.log_file.read_text())
-        descriptors = Path(f"/proc/{mount.pid}/fd")
-        held = [os.readlink(descriptors / name) for name in os.listdir(descriptors)]
+        held = list(open_files(mount.pid).values())
         assert (held.count(str(old)), held.count(str(mount.log_file))) == (0, 2)
         assert wrong_files(mount.place, KIT) == []
         mount.umount()

@@ -197,7 +197,9 @@ def test_while_a_reader_waits(stage: Stage, number: signal.Signals) -> None:
     pid = stage.daemon
     if number == TERM:  # nothing is released: the reader must not wait for that
         os.kill(pid, number)
-        assert reader.communicate(timeout=WAIT_SECONDS)[0] == "EIO"
+        # The kernel tries a page again that it did not get. The mount waits a tenth of a second for that, not for a reader that
+        # gets no processor meanwhile. `test_orders` has readers who are told once.
+        assert reader.communicate(timeout=WAIT_SECONDS)[0] in ("EIO", "ENOTCONN", "ECONNABORTED")
         assert ended(pid)
         assert mount_at(stage.place) is None
     else:

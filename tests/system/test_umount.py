@@ -66,6 +66,20 @@ def test_umount_returns_when_the_daemon_is_gone(reference: str, shell: Shell) ->
     assert left_behind(shell) == []
 
 
+def test_a_namespace_that_another_test_makes_keeps_no_daemon(reference: str, shell: Shell) -> None:
+    with shell.mounted(reference) as mount:
+        words = [*namespaces.without_fuse(), "sh", "-c", "echo; exec sleep 600"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as namespace:
+            try:
+                assert namespace.stdout is not None
+                assert namespace.stdout.readline() == "\n"
+                ran = shell.run("umount", mount.place)
+                assert (ran.exit_code, ran.stderr) == (0, "")
+                assert ended(mount.pid, 0)
+            finally:
+                namespace.kill()
+
+
 def test_several_are_unmounted_though_one_of_them_is_not_there(reference: str, shell: Shell) -> None:
     one, other = shell.new_place("one"), shell.new_place("other")
     with shell.mounted(reference, place=one), shell.mounted(reference, place=other):
@@ -93,8 +107,7 @@ def test_all_of_ones_own_are_unmounted_one_on_top_of_another_too(reference: str,
     """In a namespace without the mounts of others: other tests run beside this one."""
     for name in ("one", "two"):
         shell.new_place(name)
-    alone = 'while umount -l -a -t fuse.kitfs && grep -q " fuse.kitfs " /proc/self/mountinfo; do :; done\n'
-    script = namespaces.shell_script(alone + ALL, sys.executable, reference, shell.home)
+    script = namespaces.shell_script(ALL, sys.executable, reference, shell.home)
     command = [*namespaces.with_fuse_for(0o666), *script]
     done = subprocess.run(command, env=shell.variables(), capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
     assert (done.returncode, done.stdout) == (0, "0\n0\n"), done

@@ -17,6 +17,7 @@ from mkfs.testing.serving import RegistryServer
 from mkfs.units import MIB
 from tests.support.asking import report
 from tests.support.kit_parts import layer_at
+from tests.support.mount8 import mount8
 from tests.support.mounting import Shell, ended
 
 pytestmark = pytest.mark.fuse
@@ -64,16 +65,23 @@ def test_what_is_mounted_need_not_be_waited_for(reference: str, shell: Shell) ->
 
 
 def test_what_is_not_mounted_yet_is_waited_for_without_a_busy_loop(reference: str, shell: Shell) -> None:
+    """In a mount namespace of its own, whose table others don't change: every change there wakes whoever waits."""
     place = shell.new_place()
-    with waiting(shell, place) as process:
-        while process.poll() is None and not sleeps_in_poll(process):
-            os.sched_yield()  # nobody tells when it has come there
-        used = Path(f"/proc/{process.pid}/stat").read_text().split()[13:15]
-        assert shell.run("ls", reference).exit_code == 0  # takes longer than any period would be
-        assert Path(f"/proc/{process.pid}/stat").read_text().split()[13:15] == used
-        assert shell.run("mount", reference, place).exit_code == 0
-        assert process.wait(_SECONDS) == 0
-    assert shell.run("umount", place).exit_code == 0
+    with (
+        mount8(shell) as system,
+        subprocess.Popen(system.inside(*shell.words("wait", place)), env=shell.variables()) as process,
+    ):
+        try:
+            while process.poll() is None and not sleeps_in_poll(process):
+                os.sched_yield()  # nobody tells when it has come there
+            used = Path(f"/proc/{process.pid}/stat").read_text().split()[13:15]
+            assert shell.run("ls", reference).exit_code == 0  # takes longer than any period would be
+            assert Path(f"/proc/{process.pid}/stat").read_text().split()[13:15] == used
+            assert system.run(*shell.words("mount", reference, place)).exit_code == 0
+            assert process.wait(_SECONDS) == 0
+            system.umount(place)
+        finally:
+            process.kill()
 
 
 def test_a_directory_that_is_not_there_yet_may_come(reference: str, shell: Shell) -> None:
