@@ -1,7 +1,8 @@
 """A daemon without FUSE: `python -m tests.support.headless CACHE REFERENCE OVERTAKE-SECONDS`.
 
-Opens the artifact as a mount does, reads every file of it, and says one line of JSON: the sha256 of each, or the error, by path.
-Holders that show no progress are overtaken after OVERTAKE-SECONDS (`content.engine.Engine`). Its log is on standard error.
+Opens the artifact as a mount does, waits for a line on standard input, reads every file of it, and says one line of JSON: the
+sha256 of each, or the error, by path. Holders that show no progress are overtaken after OVERTAKE-SECONDS (`content.engine.Engine`).
+Its log is on standard error.
 """
 
 import json
@@ -29,6 +30,7 @@ from mkfs.units import KIB
 _ROOT = Path(__file__).resolve().parents[2]
 _READ_BYTES = 128 * KIB  # as the kernel asks
 _END_SECONDS = 60
+_OPENED = "opened: waiting for a line"
 
 
 class Headless:
@@ -36,6 +38,13 @@ class Headless:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
+
+    def begin(self) -> None:
+        """Has it read. It loses no patience before, however long it took to come that far."""
+        self.wait_for(_OPENED)
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
 
     def wait_for(self, words: str) -> str:
         """The next line of its log that has `words` in it. Fails the test where it ends without."""
@@ -72,7 +81,8 @@ def headless(cache: Path, reference: str, overtake_seconds: float) -> Iterator[H
     """Starts one; it is gone after the block."""
     words = [sys.executable, "-m", __name__, cache, reference, str(overtake_seconds)]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(words, cwd=_ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, cwd=_ROOT, env=variables, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         try:
             yield Headless(process)
         finally:
@@ -86,6 +96,8 @@ async def main(cache: str, reference: str, overtake_seconds: float) -> dict[str,
         engine = replace(means.engine, overtake_seconds=overtake_seconds)
         artifact = await open_artifact(engine, means.repository, means.reference)
         try:
+            logging.getLogger(__name__).info(_OPENED)
+            await trio.to_thread.run_sync(sys.stdin.readline)
             files = {os.fsdecode(path): node for path, node in artifact.tree.walk() if isinstance(node, File)}
             return {path: await _sum(artifact, files[path]) for path in sorted(files)}
         finally:

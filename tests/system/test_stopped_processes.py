@@ -23,10 +23,12 @@ from mkfs.testing.serving import RegistryServer
 from mkfs.units import KIB, MIB
 from tests.support.headless import Headless, headless
 from tests.support.kit_parts import layer_at
+from tests.support.mounting import wait_for
 
 PATIENCE_SECONDS = 2.0
 HELD_BYTES = 300 * KIB
 LAP_BYTES = 32 * MIB
+LAPS = 2
 WEIGHTS = SeededBody(5, 40 * MIB + 77)  # two requests of a whole fetch
 CHUNKS = 41
 TAIL_BYTES = WEIGHTS.size_bytes - LAP_BYTES  # of the second request
@@ -54,8 +56,12 @@ class Node:
     def layer(self) -> Digest:
         return layer_at(self.kit, "weights.bin").digest
 
-    def start(self) -> Headless:
-        return self.stack.enter_context(headless(self.root, self.reference, PATIENCE_SECONDS))
+    def start(self, number: int = 1) -> list[Headless]:
+        """So many processes that begin to read together: between the first and the last of them nobody loses patience."""
+        started = [self.stack.enter_context(headless(self.root, self.reference, PATIENCE_SECONDS)) for _ in range(number)]
+        for each in started:
+            each.begin()
+        return started
 
     def hold(self, *, held_bytes: int = HELD_BYTES, nth: int = 1) -> Stall:
         """The `nth` request for the layer's first byte from now on stops in the middle of its body."""
@@ -64,11 +70,12 @@ class Node:
         self.stack.callback(stall.release)
         return stall
 
-    def held(self, held_bytes: int = HELD_BYTES) -> tuple[Headless, Stall]:
-        """A process that has received a part, and waits for the rest."""
+    def held(self, held_bytes: int = HELD_BYTES, *, requests: int = LAPS) -> tuple[Headless, Stall]:
+        """A process that has asked for all that it asks for at first, has received a part, and waits for the rest."""
         stall = self.hold(held_bytes=held_bytes)
-        process = self.start()
+        (process,) = self.start()
         assert stall.gate.wait_until_held(timeout_seconds=30)
+        wait_for(lambda: len(self.sent()) >= requests)
         return process, stall
 
     def sent(self) -> list[tuple[int, int]]:
@@ -101,7 +108,8 @@ def opened(root: Path) -> Iterator[Cache]:
 
 def know(node: Node) -> None:
     """Leaves nothing of the layer but its chunk index."""
-    assert node.start().sums()["weights.bin"] == RIGHT
+    (process,) = node.start()
+    assert process.sums()["weights.bin"] == RIGHT
     with opened(node.root) as cache:
         cache.drop(node.layer)
     node.registry.log.clear()
@@ -109,7 +117,7 @@ def know(node: Node) -> None:
 
 def test_who_stops_is_overtaken_and_wakes_up_to_a_layer_that_is_there(node: Node) -> None:
     victim, stall = node.held()
-    other = node.start()
+    (other,) = node.start()
     other.wait_for(WAITS)
     victim.stop()
     stall.release()  # what is on its way comes, as far as the sockets hold it
@@ -126,9 +134,9 @@ def test_who_stops_is_overtaken_and_wakes_up_to_a_layer_that_is_there(node: Node
 
 def test_who_wakes_up_while_another_one_receives_leaves_it_to_that_one(node: Node) -> None:
     victim, stall = node.held()
-    other = node.start()
+    again = node.hold()  # not later: who waits may have lost patience by then
+    (other,) = node.start()
     other.wait_for(WAITS)
-    again = node.hold()
     victim.stop()
     stall.release()
     assert again.gate.wait_until_held(timeout_seconds=30)
@@ -142,7 +150,7 @@ def test_who_wakes_up_while_another_one_receives_leaves_it_to_that_one(node: Nod
 
 def test_of_many_who_wait_for_a_stopped_process_one_overtakes_it(node: Node) -> None:
     victim, stall = node.held()
-    others = [node.start() for _ in range(4)]
+    others = node.start(4)
     for other in others:
         other.wait_for(WAITS)
     victim.stop()
@@ -156,8 +164,8 @@ def test_of_many_who_wait_for_a_stopped_process_one_overtakes_it(node: Node) -> 
 
 def test_who_stops_in_the_middle_of_a_chunk_is_overtaken_and_brings_the_same_bytes_later(node: Node) -> None:
     know(node)
-    victim, stall = node.held()
-    other = node.start()
+    victim, stall = node.held(requests=1)
+    (other,) = node.start()
     other.wait_for(WAITS)
     victim.stop()
     stall.release()
@@ -175,8 +183,8 @@ def test_who_stops_in_the_middle_of_a_chunk_is_overtaken_and_brings_the_same_byt
 def test_who_is_killed_leaves_the_turn_to_the_next_at_once(node: Node, *, known: bool) -> None:
     if known:
         know(node)
-    victim, _ = node.held()
-    others = [node.start() for _ in range(3)]
+    victim, _ = node.held(requests=1 if known else LAPS)
+    others = node.start(3)
     for other in others:
         other.wait_for(WAITS)
     victim.kill()
@@ -190,14 +198,14 @@ def test_who_is_killed_leaves_the_turn_to_the_next_at_once(node: Node, *, known:
 @pytest.mark.parametrize("waiting", [0, 3])
 def test_what_a_killed_process_had_received_is_not_fetched_again(node: Node, waiting: int) -> None:
     victim, stall = node.held(20 * MIB)
-    others = [node.start() for _ in range(waiting)]
+    others = node.start(waiting)
     for other in others:
         other.wait_for(WAITS)
     while node.received_whole_runs() < 2:
         time.sleep(0.02)  # nobody tells when they are written
     victim.kill()
     stall.release()
-    others = others or [node.start()]
+    others = others or node.start()
     assert [other.sums()["weights.bin"] for other in others] == [RIGHT] * len(others)
     again_bytes = sum(sent_bytes for _, sent_bytes in node.sent()) - WEIGHTS.size_bytes
     assert again_bytes <= 5 * MIB + TAIL_BYTES  # what is not a whole run of 8 MiB, of each request
