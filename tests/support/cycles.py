@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from mkfs.testing.registry import MemoryRegistry
 from mkfs.units import KIB, MIB
 from tests.support.kit_parts import wrong_files
 from tests.support.leftovers import left_behind
-from tests.support.mounting import Shell
+from tests.support.mounting import Shell, wait_for
 
 WAYS: Final = ("background", "foreground")
 LIMIT_BYTES: Final = MIB  # what the parent may grow by: a leak of 1 KiB in each of a thousand cycles is more
@@ -60,19 +61,20 @@ class Report:
 def run(shell: Shell, registry: MemoryRegistry, reference: str, kit: Kit, way: str, cycles: int) -> Report:
     """Runs `cycles` cycles of one of `WAYS`, after `WARM_UP` of them; stops at the first that leaves something."""
     report, place = Report(way), shell.new_place(way)
-    lines = len(_mount_table(shell))
+    lines = len(shell.mounts())
     for number in range(WARM_UP + cycles):
         daemon_files, daemon_bytes, wrong = (_behind if way == "background" else _before)(shell, reference, kit, place)
         registry.log.clear()  # of the parent's own: it would remember every request
         left = left_behind(shell)
         left += [f"{path} in its place" for path in place.iterdir()]
-        left += ["lines in the mount table"] * (len(_mount_table(shell)) != lines)
+        left += ["lines in the mount table"] * (len(shell.mounts()) != lines)
         report.wrong += wrong
         report.left += [f"cycle {number + 1}: {each}" for each in left]
         if number >= WARM_UP or left:
             report.cycles += 1
             _note(report.daemon_files, daemon_files)
             _note(report.daemon_bytes, daemon_bytes)
+            wait_for(_registry_is_idle)
             _note(report.parent_files, len(os.listdir("/proc/self/fd")))
             _note(report.parent_bytes, _rss_bytes("self"))
         if left:
@@ -86,7 +88,7 @@ def _behind(shell: Shell, reference: str, kit: Kit, place: Path) -> tuple[int, i
     daemons = shell.processes()
     if mounted.exit_code or len(daemons) != 1:
         return 0, 0, 1
-    seen = _seen(daemons[0], place, kit)
+    seen = _seen(shell, daemons[0], place, kit)
     return *seen[:2], seen[2] + (shell.run("umount", place).exit_code != 0)
 
 
@@ -96,7 +98,7 @@ def _before(shell: Shell, reference: str, kit: Kit, place: Path) -> tuple[int, i
         assert process.stderr is not None
         if not any(" mounted at " in line for line in process.stderr):
             return 0, 0, 1
-        seen = _seen(process.pid, place, kit)
+        seen = _seen(shell, process.pid, place, kit)
         process.send_signal(signal.SIGINT)
         try:
             process.communicate(timeout=_END_SECONDS)
@@ -105,19 +107,20 @@ def _before(shell: Shell, reference: str, kit: Kit, place: Path) -> tuple[int, i
         return *seen[:2], seen[2] + (process.returncode != 0)
 
 
-def _seen(pid: int, place: Path, kit: Kit) -> tuple[int, int, int]:
+def _seen(shell: Shell, pid: int, place: Path, kit: Kit) -> tuple[int, int, int]:
     wrong = len(wrong_files(place, kit))
+    wait_for(lambda: not shell.is_busy())  # it may still import what it needs later
     return len(os.listdir(f"/proc/{pid}/fd")), _rss_bytes(pid), wrong
+
+
+def _registry_is_idle() -> bool:
+    """Whether the registry, which is in this process, has closed its end of all connections. It does so after the clients."""
+    return not any("process_request_thread" in thread.name for thread in threading.enumerate())
 
 
 def _note(numbers: list[int], number: int) -> None:
     numbers[1:] = [number]  # the first and the last; of the first alone, both
     numbers[:] = numbers if len(numbers) == 2 else [number, number]
-
-
-def _mount_table(shell: Shell) -> list[str]:
-    """The lines of it that are ours: others mount on this machine, too."""
-    return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(shell.home) in line]
 
 
 def _rss_bytes(pid: int | str) -> int:

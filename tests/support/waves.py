@@ -15,8 +15,13 @@ from mkfs.testing.registry import MemoryRegistry
 _QUIET_SECONDS: Final = 0.5
 
 
-def waves(registry: MemoryRegistry, is_done: Callable[[], bool]) -> list[tuple[Served, ...]]:
-    """Serves `registry`'s client wave by wave until `is_done`. Each wave's requests; the registry answers freely afterwards."""
+def waves(
+    registry: MemoryRegistry, is_done: Callable[[], bool], is_busy: Callable[[], bool] = lambda: False
+) -> list[tuple[Served, ...]]:
+    """Serves `registry`'s client wave by wave until `is_done`. Each wave's requests; the registry answers freely afterwards.
+
+    `is_busy`: whether the client may be about to ask, though it did not for a while. It may have waited for a processor.
+    """
     found: list[tuple[Served, ...]] = []
     seen = len(registry.log)
     fault = registry.faults.install(Fault(Match(), Withhold()))
@@ -27,7 +32,7 @@ def waves(registry: MemoryRegistry, is_done: Callable[[], bool]) -> list[tuple[S
             if is_done():
                 break
             continue
-        while withhold.gate.wait_until_held(withhold.gate.waiting + 1, timeout_seconds=_QUIET_SECONDS):
+        while withhold.gate.wait_until_held(withhold.gate.waiting + 1, timeout_seconds=_QUIET_SECONDS) or is_busy():
             pass
         requests = registry.requests()
         found.append(requests[seen:])

@@ -142,7 +142,7 @@ def test_a_crash_leaves_no_empty_directory_and_the_next_start_takes_the_place(re
 OFFERED = """
 $kitfs handover offer /mnt/place /mnt/run/socket --user "$nobody" 2> /mnt/offer.log &
 offer=$!
-until [ -S /mnt/run/socket ]; do kill -0 $offer; done
+until grep -q offering /mnt/offer.log; do kill -0 $offer; done
 stat -c '%u %a' /mnt/run/socket
 export HOME=/mnt/own && unset XDG_CACHE_HOME XDG_CONFIG_HOME XDG_STATE_HOME TMPDIR
 as_nobody="setpriv --reuid=$nobody --regid=$nobody --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all"

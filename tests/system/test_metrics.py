@@ -1,9 +1,12 @@
 """A mount that is asked over HTTP, as Prometheus, a kubelet and a person ask."""
 
+import random
 import re
 import socket
 import subprocess
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -58,6 +61,15 @@ def numbers(families: list[Family]) -> dict[str, float]:
 
 def numbers_of(mount: Mount) -> dict[str, float]:
     return numbers(list(parse_text(ask(f"{address_of(mount)}/metrics")[2])))
+
+
+def port_of_nobody() -> int:
+    """A port that is free, and stays so: the kernel gives it to nobody who takes any (ip(7), ip_local_port_range)."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.sample(range(lowest - 10_000, lowest), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no free port")
 
 
 def seen_by(registry: MemoryRegistry) -> Counter[tuple[str, str]]:
@@ -164,8 +176,7 @@ def test_errors_of_readers_are_counted(shell: Shell, registry: MemoryRegistry, r
 def test_before_it_is_mounted_it_says_so(shell: Shell, registry: MemoryRegistry, reference: str) -> None:
     gate = Gate()
     registry.faults.install(Fault(Match(), faults.Withhold(gate)))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = port_of_nobody()
     place, address = shell.new_place(), f"http://127.0.0.1:{port}"
     starting = shell.start("mount", reference, place, "--metrics-address", f":{port}")
     assert gate.wait_until_held()

@@ -62,7 +62,7 @@ def test_a_kit_of_twenty_layers_is_mounted_after_three_round_trips(
     kit = kit_of_twenty_layers()
     registry.push("team/twenty", "1", kit.manifest, kit.blobs)
     with mounting(shell, f"{server.host}/team/twenty:1") as process:
-        found = waves(registry, lambda: process.poll() is not None)
+        found = waves(registry, lambda: process.poll() is not None, shell.is_busy)
     assert [each.path for each in found[0]] == ["/v2/team/twenty/manifests/1"]
     assert len(found) <= MANIFEST_CONFIG_LAYERS, shown(found)
 
@@ -77,7 +77,7 @@ def test_a_kit_of_a_hundred_files_is_mounted_after_five_round_trips(
     kit = builder.build()
     registry.push("team/hundred", "1", kit.manifest, kit.blobs)
     with mounting(shell, f"{server.host}/team/hundred:1") as process:
-        found = waves(registry, lambda: process.poll() is not None)
+        found = waves(registry, lambda: process.poll() is not None, shell.is_busy)
     assert len(found) <= MANIFEST_CONFIG_LAYERS + 2, shown(found)
     assert sum(map(len, found)) == 1 + 1 + 100, shown(found)
 
@@ -89,7 +89,7 @@ def test_a_token_costs_the_refusal_and_the_token_and_nothing_more(
     registry.push("team/twenty", "1", kit.manifest, kit.blobs)
     registry.access = Bearer(TokenIssuer(anonymous=True))
     with mounting(shell, f"{server.host}/team/twenty:1") as process:
-        found = waves(registry, lambda: process.poll() is not None)
+        found = waves(registry, lambda: process.poll() is not None, shell.is_busy)
     paths = [{each.path for each in wave} for wave in found]
     assert "/token" in paths[1], shown(found)
     assert len(found[2:]) <= MANIFEST_CONFIG_LAYERS, shown(found)
@@ -102,7 +102,7 @@ def test_each_further_large_entry_of_a_layer_costs_one_more(registry: MemoryRegi
     kit = KitBuilder("shards", seed=3).model("model", shards).build()
     registry.push("team/shards", "1", kit.manifest, kit.blobs)
     with mounting(shell, f"{server.host}/team/shards:1") as process:
-        found = waves(registry, lambda: process.poll() is not None)
+        found = waves(registry, lambda: process.poll() is not None, shell.is_busy)
     assert len(found[MANIFEST_CONFIG_LAYERS - 1 :]) <= entries, shown(found)
 
 
@@ -117,5 +117,5 @@ def test_the_second_mount_asks_for_the_manifest_only(registry: MemoryRegistry, s
         mount.place.rmdir()
     registry.log.clear()
     with mounting(shell, reference) as process:
-        found = waves(registry, lambda: process.poll() is not None)
+        found = waves(registry, lambda: process.poll() is not None, shell.is_busy)
     assert [[each.path for each in wave] for wave in found] == [["/v2/team/twenty/manifests/1"]], shown(found)
