@@ -291,7 +291,8 @@ def test_a_user_who_is_not_root_clears_and_forces_their_own(reference: str, shel
 
 def test_a_daemon_that_was_unmounted_leaves_alone_who_got_its_device_number(reference: str, kit: Kit, shell: Shell) -> None:
     for attempt in range(9):  # another program's mount may get it before ours
-        with shell.mounted(reference) as mount, shell.mounted(reference, place=shell.new_place(f"spare{attempt}")):
+        place, spare = shell.new_place(f"mnt{attempt}"), shell.new_place(f"spare{attempt}")
+        with shell.mounted(reference, place=place) as mount, shell.mounted(reference, place=spare):
             device = mount.entry.device
             with mount.stopped():
                 subprocess.run(["umount", "--lazy", mount.place], check=True)
