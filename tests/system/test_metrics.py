@@ -65,8 +65,9 @@ def numbers_of(mount: Mount) -> dict[str, float]:
 
 def port_of_nobody() -> int:
     """A port that is free, and stays so: the kernel gives it to nobody who takes any (ip(7), ip_local_port_range)."""
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for port in random.sample(range(lowest - 10_000, lowest), 100):
+    lowest, highest = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    others = [port for port in range(1024, 65536) if not lowest <= port <= highest]
+    for port in random.sample(others or range(1024, 65536), 100):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
     raise AssertionError("no free port")
