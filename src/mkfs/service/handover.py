@@ -9,6 +9,7 @@ each mount, which waits in the kernel for its first answer.
 """
 
 import ctypes
+import errno
 import fcntl
 import logging
 import os
@@ -189,19 +190,22 @@ def _has_ended(connection: socket.socket) -> bool:
 
 @contextmanager
 def _listening(path: Path, wanted: Handed) -> Iterator[socket.socket]:
+    hidden = path.with_name(f".{os.getpid()}")  # what is at `path` answers: probes look for it alone
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        before = os.umask(0o177)  # nobody connects between bind and chown
+        before = os.umask(0o177)
         try:
-            with suppress(FileNotFoundError):
-                if path.is_socket():
-                    path.unlink()  # of one that was killed
-            listener.bind(os.fspath(path))
-            os.chown(path, wanted.uid, wanted.gid)
+            if os.path.lexists(path) and not path.is_socket():  # one of a process that was killed is replaced
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+            hidden.unlink(missing_ok=True)
+            listener.bind(os.fspath(hidden))
+            os.chown(hidden, wanted.uid, wanted.gid)
+            listener.listen()
+            hidden.rename(path)
         except OSError as error:
+            hidden.unlink(missing_ok=True)
             raise UsageError(f"cannot listen at {path}: {error.strerror}") from error
         finally:
             os.umask(before)
-        listener.listen()
         try:
             yield listener
         finally:
