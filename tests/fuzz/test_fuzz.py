@@ -41,11 +41,9 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     wanted = [
         item.callspec.params["fuzzed"] for item in request.session.items if "fuzzed" in getattr(item, "callspec", NONE).params
     ]
-    crashes = tmp_path_factory.mktemp("crashes")
+    new = tmp_path_factory.mktemp  # to each its own for crashes: `artifact-…` may be one of artifact-index
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        yield {
-            name: pool.submit(fuzz, name, SECONDS, [tmp_path_factory.mktemp(name), CORPUS / name], crashes, SEED) for name in wanted
-        }
+        yield {name: pool.submit(fuzz, name, SECONDS, [new(name), CORPUS / name], new("crashes"), SEED) for name in wanted}
         pool.shutdown(cancel_futures=True)
 
 

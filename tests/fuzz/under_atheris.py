@@ -7,11 +7,16 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable
+from typing import Final
 
 import atheris
 
 with atheris.instrument_imports(include=["mkfs"]):
     from tests.fuzz.targets import TARGETS
+
+# By the clock on the wall, which goes on while a busy machine does other things. How much work an input may cause is the matter of
+# `oracles`; this is for what never ends.
+HANG_SECONDS: Final = 60
 
 
 def main() -> None:
@@ -23,7 +28,8 @@ def main() -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".dict") as words:
         words.writelines(f"{_quoted(word)}\n" for word in target.words)
         words.flush()
-        given = [program, f"-max_len={target.longest_bytes}", "-timeout=10", "-rss_limit_mb=1500"]
+        hangs = (f"-timeout={HANG_SECONDS}", f"-report_slow_units={HANG_SECONDS}")  # the second writes a file, too
+        given = [program, f"-max_len={target.longest_bytes}", *hangs, "-rss_limit_mb=1500"]
         given += [] if "-merge=1" in flags else [f"-dict={words.name}"]
         if target.repair is None:
             atheris.Setup([*given, *flags], target.check)
