@@ -254,7 +254,8 @@ def planted(root: Path) -> dict[bytes, tuple[str, int, int, bytes]]:
     for path in root.rglob("*"):
         status = path.stat()
         kind, content = ("directory", b"") if path.is_dir() else ("file", path.read_bytes())
-        found[bytes(path.relative_to(root))] = (kind, status.st_mode & 0o7777, int(status.st_mtime), content)
+        seconds = status.st_mtime_ns // 10**9  # st_mtime, a float, is the next one for the last tenth of a microsecond
+        found[bytes(path.relative_to(root))] = (kind, status.st_mode & 0o7777, seconds, content)
     return found
 
 
