@@ -33,6 +33,7 @@ _KINDS: Final = {
     tarfile.CHRTYPE: EntryKind.CHARACTER_DEVICE,
     tarfile.BLKTYPE: EntryKind.BLOCK_DEVICE,
 }
+_BASE_256: Final = b"\x80"  # the first byte of a number that GNU wrote so
 _SIZE, _FLAG, _MAGIC, _PREFIX = slice(124, 136), slice(156, 157), slice(257, 265), slice(345, 500)  # of a header
 
 
@@ -100,8 +101,11 @@ def _is_read_otherwise(data: bytes, at: int) -> bool:
 
 
 def _size_in(block: bytes) -> int:
-    """The size that a header says in octal digits; 0 for anything else."""
-    digits = block[_SIZE].strip(b" \0")
+    """The size that a header says, in octal digits or in base-256; 0 for anything else."""
+    field = block[_SIZE]
+    if field[:1] == _BASE_256:
+        return int.from_bytes(field[1:], "big")
+    digits = field.strip(b" \0")
     return int(digits, 8) if digits.isdigit() and not set(digits) & set(b"89") else 0
 
 
