@@ -104,6 +104,15 @@ def test_a_reference_within_an_artifact_never_leads_to_a_directory(text: str) ->
         Reference.parse(text, {"oci": "registry.test"})
 
 
+@pytest.mark.parametrize(("text", "aliases"), [("oCi:5/h:1", {}), ("OCI:5000/x:1", {}), ("hub/x:1", {"hub": "oci:5000"})])
+def test_no_registry_has_a_name_that_reads_as_a_directory(text: str, aliases: dict[str, str]) -> None:
+    for read in (Reference.parse, Reference.parse_source):
+        with pytest.raises(BadReference, match="begins a directory") as caught:
+            read(text, aliases)
+        assert "oci.lan:5000" in caught.value.hint
+    assert Reference.parse("oci.lan:5000/x:1").registry == "oci.lan:5000"
+
+
 def test_a_repository_as_a_whole_is_named_only_where_that_will_do() -> None:
     whole = Reference.parse("team/x", {"": "localhost:5000"}, or_repository=True)
     assert (str(whole), whole.is_named) == ("localhost:5000/team/x", False)

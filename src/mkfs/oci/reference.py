@@ -166,6 +166,11 @@ def _split_registry(text: str) -> tuple[str, str]:
     match = _REGISTRY.fullmatch(registry)
     if not match or int(match["port"] or 1) > _HIGHEST_PORT or (match["ipv6"] and not _is_ipv6(match["ipv6"])):
         raise BadReference(f"not a registry: {_show(registry)}", hint="write host or host:port, e.g. ghcr.io or localhost:5000")
+    if registry.lower().startswith(LAYOUT_PREFIX):  # its name would be read as a directory's: in a mount table, or typed again
+        raise BadReference(
+            f"not a registry: {_show(registry)} begins a directory",
+            hint="name this host by its domain or address, e.g. oci.lan:5000",
+        )
     return registry.lower(), path
 
 
