@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from mkfs.units import MIB
 from tests.support import namespaces
 from tests.support.kit_parts import layer_at, wrong_files
 from tests.support.leftovers import left_behind
-from tests.support.mounting import Mount, Shell, ended, state_of, wait_for
+from tests.support.mounting import Mount, Shell, ended, name_of, state_of, wait_for
 
 pytestmark = pytest.mark.fuse
 
@@ -137,6 +137,25 @@ def test_who_keeps_a_mount_busy_is_named(reference: str, kit: Kit, shell: Shell,
             "  end them first, or: --lazy",
         ]
         assert wrong_files(mount.place, kit) == []
+
+
+def test_who_only_asks_for_its_size_does_not_keep_it(reference: str, shell: Shell) -> None:
+    """A daemon that is stopped does not answer; the question is given up while it is unmounted."""
+    with shell.mounted(reference) as mount, mount.stopped():
+        words = ["timeout", "--signal=KILL", "2", "stat", "--file-system", mount.place]
+        asking = subprocess.Popen(words)
+        wait_for(lambda: waits_in_the_kernel(asking))
+        ran = shell.run("umount", mount.place)
+        assert (ran.exit_code, "is stopped" in ran.stderr) == (0, True), ran
+        assert asking.wait(WAIT_SECONDS) == -signal.SIGKILL  # as its child did
+
+
+def waits_in_the_kernel(timeout: subprocess.Popen[bytes]) -> bool:
+    """Whether the command that timeout(1) started sleeps: `stat` does only until a file system answers."""
+    children = Path(f"/proc/{timeout.pid}/task/{timeout.pid}/children")
+    with suppress(FileNotFoundError):  # it was given up
+        return any(name_of(int(pid)) == "stat" and state_of(int(pid)) in "SD" for pid in children.read_text().split())
+    return True
 
 
 def test_of_many_who_keep_it_busy_some_are_named(reference: str, shell: Shell) -> None:

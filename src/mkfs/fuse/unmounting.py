@@ -7,6 +7,7 @@ waits for it, in a state that no signal ends (D), gets an error; then the mount 
 
 import os
 import signal
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,10 @@ from mkfs.fuse.mountinfo import Mount, mounts, mounts_of
 from mkfs.fuse.processes import Daemon, daemon_of, users_of
 
 _END_SECONDS: Final = 10.0  # what a daemon takes to close its cache and go, on a slow machine
+# Who asks a file system for its size holds nothing open, and keeps it busy until it answers: `df`, or another command of ours,
+# which gives a daemon that is stopped two seconds.
+_PASSING_SECONDS: Final = 4.0
+_AGAIN_SECONDS: Final = 0.1
 _MOST_NAMED: Final = 5  # of those who keep a mount busy: a line on a terminal
 
 
@@ -32,9 +37,9 @@ def unmount_in_order(path: Path) -> str:
     with _daemon(mount) as daemon:
         try:
             unmount(path)
-        except Busy as error:
+        except Busy:
             if not clear_dead_mount(path):
-                raise _busy(mount) from error
+                _unmount_after_passers_by(path, mount)
         return _after(places & _places_of(mount), daemon)
 
 
@@ -123,7 +128,25 @@ def _send(daemon: Daemon, *numbers: signal.Signals) -> None:
         raise MkfsError(f"the daemon, pid {daemon.pid}, is another user's", hint="ask root") from error
 
 
-def _busy(mount: Mount) -> Busy:
+def _unmount_after_passers_by(path: Path, mount: Mount) -> None:
+    """Unmounts what was busy a moment ago. Raises `Busy` when it is so by somebody who can be named, or for long."""
+    place, end = os.fsdecode(mount.place), time.monotonic() + _PASSING_SECONDS
+    while True:
+        try:
+            unmount(path)
+        except Busy as error:
+            if busy := _in_the_way(mount):
+                raise busy from error
+            if time.monotonic() >= end:
+                who = "by a process of another user, or one that is not seen here"
+                raise Busy(f"{place} is in use", who, f"as root: fuser -vm {place}") from error
+        else:
+            return
+        time.sleep(_AGAIN_SECONDS)
+
+
+def _in_the_way(mount: Mount) -> Busy | None:
+    """What is seen to keep it busy."""
     place = os.fsdecode(mount.place)
     inside = [each for each in _mounted_below(place) if each.device != mount.device]
     if inside:
@@ -131,9 +154,7 @@ def _busy(mount: Mount) -> Busy:
         return Busy(f"{place} is in use", f"mounted inside it: {where}", "unmount that first, or all of it: --lazy")
     users = users_of(mount, _MOST_NAMED + 1)
     if not users:
-        return Busy(
-            f"{place} is in use", "by a process of another user, or one that is not seen here", f"as root: fuser -vm {place}"
-        )
+        return None
     more = " and others" if len(users) > _MOST_NAMED else ""
     named = ", ".join(map(str, users[:_MOST_NAMED])) + more
     return Busy(f"{place} is in use", f"a file or working directory there is open in pid {named}", "end them first, or: --lazy")
