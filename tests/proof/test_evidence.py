@@ -127,7 +127,9 @@ def test_what_cosign_signed_before_counts() -> None:
     assert NOT_TRUSTED in refused(of_cosign("rsa").payload("it", PAYLOAD, signature.signature))
     assert NOT_TRUSTED in refused(examine.payload("it", PAYLOAD + b" ", signature.signature))
     assert "base64" in refused(examine.payload("it", PAYLOAD, signature.signature + "="))
-    assert "another artifact" in refused(of_cosign("p256", sample("another").manifest).payload("it", PAYLOAD, signature.signature))
+    another = sample("another")
+    reason = refused(of_cosign("p256", another.manifest).payload("it", PAYLOAD, signature.signature))
+    assert reason == f"signature is of another artifact (got '{examine.subject}', expected {another.subject})"
 
 
 @pytest.mark.parametrize(

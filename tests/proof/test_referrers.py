@@ -16,6 +16,7 @@ from mkfs.proof.referrers import (
     Referrer,
     bundle_referrer,
     index_referrer,
+    is_over_index,
     may_help,
     read_bundle_referrer,
     read_index_referrer,
@@ -129,3 +130,17 @@ def test_bundles_that_say_they_are_of_no_use_need_not_be_fetched(predicate_type:
     listed = Descriptor("any", SUBJECT.digest, 1, {"dev.sigstore.bundle.predicateType": predicate_type})
     assert may_help(listed) is expected
     assert may_help(Descriptor("any", SUBJECT.digest, 1))
+
+
+@pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        ({"dev.sigstore.bundle.predicateType": "urn:mkfs:chunk-index:v1"}, True),
+        ({"dev.sigstore.bundle.predicateType": "https://sigstore.dev/cosign/sign/v1"}, False),
+        ({"dev.sigstore.bundle.predicateType": ""}, False),
+        ({"predicateType": "urn:mkfs:chunk-index:v1"}, False),
+        ({}, False),
+    ],
+)
+def test_a_bundle_is_over_a_chunk_index_only_where_the_list_says_so(annotations: dict[str, str], expected: bool) -> None:
+    assert is_over_index(Descriptor("any", SUBJECT.digest, 1, annotations)) is expected

@@ -37,7 +37,7 @@ def test_the_tables_of_real_tars_pass() -> None:
         (replace(FILE, content_offset=0), "no tar has any"),
         (replace(FILE, content_offset=-512), "no tar has any"),
         (replace(FILE, content_offset=1025), "no tar has any"),
-        (replace(FILE, size_bytes=SIZE - 1023), "leaves the layer"),
+        (replace(FILE, size_bytes=SIZE - 1023), "leaves the layer .ends at byte 5121 of 5120."),
         (replace(FILE, content_offset=2**70), "leaves the layer"),
         (replace(FILE, size_bytes=2**64), "leaves the layer"),
         (replace(FILE, link=b"target"), "link target"),
