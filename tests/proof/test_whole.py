@@ -58,8 +58,9 @@ def test_wrong_bytes_are_a_mismatch_even_where_they_are_no_tar_as_well() -> None
 def test_right_bytes_that_are_no_tar_are_a_bad_archive(content: bytes) -> None:
     blob = Blob(content)
     proof = taken(blob, grid_of(None, len(content)), content, tar=True)
-    with pytest.raises(BadArchive):
+    with pytest.raises(BadArchive) as caught:
         proof.finish()
+    assert caught.value.where.endswith(f"layer {blob.digest}")
 
 
 def test_what_two_proofs_took_differs_within_the_chunks_that_hold_the_difference() -> None:
