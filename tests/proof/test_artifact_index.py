@@ -148,7 +148,7 @@ def test_a_change_of_nothing_is_no_change(document: bytes) -> None:
 MUST_NOT_SAY: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another version": (lambda content: content.update(version=2), "of version 2"),
     "a field nobody knows, deeper than any": (lambda content: content.update(x=deep(3000)), "does not decode: "),
-    "a field too many": (lambda content: content.update(more=1), "more"),
+    "a field too many": (lambda content: content.update(more=1), "does not decode: .*more"),
     "no subject": (lambda content: content.pop("subject"), "subject"),
     "a subject that is no digest": (lambda content: content.update(subject="sha256:0"), "sha256"),
     "a subject in capitals": (lambda content: content.update(subject=content["subject"].upper()), "not a digest|not supported"),
