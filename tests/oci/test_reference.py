@@ -133,6 +133,7 @@ def test_a_repository_as_a_whole_is_named_only_where_that_will_do() -> None:
         ("a/x:1", {"a": "localhost/b", "localhost": "ghcr.io"}, "localhost/b/x:1"),
         ("ghcr.io/a/x:1", {"a": "localhost"}, "ghcr.io/a/x:1"),
         ("hub/team/llama:7b", {"hub": "ghcr.io"}, "ghcr.io/team/llama:7b"),
+        ("hub/llama:7b", {"hub": "NODE.LINUX/"}, "node.linux/llama:7b"),
     ],
 )
 def test_an_alias_stands_for_the_first_component_and_is_replaced_once(text: str, aliases: dict[str, str], expected: str) -> None:
