@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -23,6 +22,7 @@ from mkfs.units import KIB, MIB
 from tests.support.documents import ROOT
 from tests.support.kit_parts import content_of, layer_at, names_of
 from tests.support.mounting import Mount, Shell, refusal_of
+from tests.support.page_cache import kept
 
 pytestmark = pytest.mark.fuse
 
@@ -31,7 +31,6 @@ MANY = 3000
 README = b"# semantics\n"
 SCRIPT = b"#!/bin/sh\necho ran\n"
 JANUARY_2_1980 = 315_619_200
-_MAP_LOCKED = 0x2000  # mman.h of x86 and arm64, which Python does not name
 
 
 @pytest.fixture(scope="module")
@@ -189,15 +188,6 @@ def test_3_5_what_was_read_is_read_again_without_the_process(mount: Mount, weigh
                 assert in_time(f"assert len(os.pread(given, {SIZE_BYTES}, 0)) == {SIZE_BYTES}", descriptor)
         finally:
             os.close(descriptor)
-
-
-@contextmanager
-def kept(path: Path) -> Iterator[None]:
-    """The kernel, which takes pages away when memory is short, keeps those of `path` for the length of the block (mlock(2)).
-    Whoever opens the file anew still loses them, where a file system has it so.
-    """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED | _MAP_LOCKED, prot=mmap.PROT_READ):
-        yield
 
 
 def in_time(code: str, given: int) -> bool:

@@ -13,6 +13,7 @@ from mkfs.testing.serving import RegistryServer
 from mkfs.units import KIB, MIB
 from tests.support.kit_parts import content_of, layer_at, names_of, wrong_files
 from tests.support.mounting import Shell
+from tests.support.page_cache import kept
 
 pytestmark = pytest.mark.fuse
 
@@ -85,7 +86,7 @@ def test_a_second_read_comes_from_the_kernel_and_asks_the_daemon_nothing(referen
     packed = content_of(kit, "weights.safetensors").read(ByteRange(0, WEIGHTS_BYTES))
     with shell.mounted(reference) as mount, mount.path("weights.safetensors").open("rb") as file, ThreadPoolExecutor(1) as readers:
         assert os.pread(file.fileno(), WEIGHTS_BYTES, 0) == packed
-        with mount.stopped():  # it could not answer if it were asked
+        with kept(mount.path("weights.safetensors")), mount.stopped():  # it could not answer if it were asked
             second = readers.submit(os.pread, file.fileno(), WEIGHTS_BYTES, 0).result(_STUCK_SECONDS)
         assert second == packed
 
