@@ -288,9 +288,9 @@ def states_of_threads(pid: int) -> list[str]:
     """The same of each thread of the process. One that runs on another processor stops a moment after the signal was sent."""
     found = []
     with suppress(FileNotFoundError):  # the process has ended
-        for thread in Path(f"/proc/{pid}/task").iterdir():
+        for thread in os.listdir(f"/proc/{pid}/task"):
             with suppress(FileNotFoundError, ProcessLookupError):  # the thread has
-                found.append((thread / "stat").read_text().rpartition(")")[2].split()[0])
+                found.append(state_of(int(thread)))
     return found
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +45,7 @@ from mkfs.testing.kits import Directory, Kit, KitBuilder
 from mkfs.testing.registry import MemoryRegistry
 from mkfs.testing.serving import RegistryServer, serve
 from mkfs.units import KIB, MIB
-from tests.support.mounting import SOURCE, Shell, state_of, wait_for
+from tests.support.mounting import SOURCE, Shell, states_of_threads, wait_for
 from tests.support.soak_reader import Pulse
 
 MOUNTS: Final = 2
@@ -234,28 +234,15 @@ class Soak:
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """A daemon that answers nobody (SIGSTOP)."""
-        pid = self.chance.choice(self._pids)
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with _stopped([self.chance.choice(self._pids)]):
             yield
-        finally:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
     @contextmanager
     def _halted(self) -> Iterator[None]:
         """No daemon does anything for the length of the block, nor is in a system call."""
-        for pid in self._pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
-        try:
-            wait_for(lambda: all(map(_stands_still, self._pids)))
+        with _stopped(self._pids):
+            wait_for(lambda: all(state in "TZX" for pid in self._pids for state in states_of_threads(pid)))
             yield
-        finally:
-            for pid in self._pids:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
 
     @contextmanager
     def flipped(self) -> Iterator[None]:
@@ -416,15 +403,20 @@ def _write(path: Path, body: BlobBody) -> None:
             file.write(body.read(ByteRange(start, min(start + MIB, body.size_bytes))))
 
 
-def _stands_still(pid: int) -> bool:
-    """Whether each thread of the process is stopped, or gone."""
+@contextmanager
+def _stopped(pids: Sequence[int]) -> Iterator[None]:
+    """SIGSTOP to those that are there, and SIGCONT after the block."""
     try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except FileNotFoundError:
-        return True
-    with suppress(FileNotFoundError, ProcessLookupError):  # one ended meanwhile: look again
-        return all(state_of(int(thread)) in "TZX" for thread in threads)
-    return False
+        _send(pids, signal.SIGSTOP)
+        yield
+    finally:
+        _send(pids, signal.SIGCONT)
+
+
+def _send(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _private_bytes(pid: int) -> int:

@@ -130,10 +130,9 @@ def test_who_keeps_a_mount_busy_is_named(reference: str, kit: Kit, shell: Shell,
     with shell.mounted(reference) as mount, using(use, mount.path("README.md")) as user:
         ran = shell.run("umount", mount.place)
         assert ran.exit_code == BUSY
-        name = Path(f"/proc/{user.pid}/comm").read_text().strip()
         assert ran.lines == [
             f"Error: {mount.place} is in use",
-            f"  a file or working directory there is open in pid {user.pid} ({name})",
+            f"  a file or working directory there is open in pid {user.pid} ({name_of(user.pid)})",
             "  end them first, or: --lazy",
         ]
         assert wrong_files(mount.place, kit) == []
